@@ -1,0 +1,213 @@
+package ledger
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/soundcheck-io/latency-operator/internal/sample"
+	"github.com/soundcheck-io/latency-operator/internal/schedule"
+)
+
+var (
+	start = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	grid  = schedule.Grid{Start: start, Cadence: 10 * time.Second, Duration: time.Minute}
+)
+
+func success(rtt float64) Outcome {
+	return Outcome{Sample: sample.Sample{Status: sample.Success, RTT: &rtt}}
+}
+
+func failure(s sample.Status) Outcome {
+	return Outcome{Sample: sample.Sample{Status: s}, Message: "no reply"}
+}
+
+// poll plays a poll of the slot from beginning to end.
+func poll(l *Ledger, slot int64, o Outcome) {
+	l.Begin(grid, slot)
+	o.Jitter = l.Jitter(o.RTT)
+	l.Finish(o)
+}
+
+func TestEverySlotHasOneOutcome(t *testing.T) {
+	for name, tc := range map[string]struct {
+		play       func(l *Ledger)
+		first, due int64
+		unmeasured [Reasons]int64
+		samples    int64
+	}{
+		"nothing yet": {func(*Ledger) {}, 0, 0, [Reasons]int64{}, 0},
+		"polled in turn": {func(l *Ledger) {
+			poll(l, 0, success(10))
+			poll(l, 1, failure(sample.Missed))
+		}, 2, 2, [Reasons]int64{}, 2},
+		"found late": {func(l *Ledger) {
+			l.Skip(grid, 2, OperatorDown)
+			poll(l, 3, success(10))
+		}, 4, 4, [Reasons]int64{OperatorDown: 3}, 1},
+		"skipped twice counts once": {func(l *Ledger) {
+			l.Skip(grid, 2, Suspended)
+			l.Skip(grid, 2, NoTarget)
+			l.Skip(grid, 1, NoTarget)
+		}, 3, 3, [Reasons]int64{Suspended: 3}, 0},
+		"busy while in flight": {func(l *Ledger) {
+			l.Begin(grid, 0)
+			l.Skip(grid, 2, OperatorDown)
+		}, 3, 3, [Reasons]int64{}, 0},
+		"busy once the poll has ended": {func(l *Ledger) {
+			l.Begin(grid, 0)
+			l.Skip(grid, 2, OperatorDown)
+			l.Finish(failure(sample.SystemError))
+		}, 3, 3, [Reasons]int64{Busy: 2}, 1},
+		"abandoned: the slot is open again": {func(l *Ledger) {
+			poll(l, 0, success(10))
+			l.Begin(grid, 1)
+			l.Abandon(OperatorDown)
+		}, 1, 1, [Reasons]int64{}, 1},
+		"abandoned after others came due": {func(l *Ledger) {
+			l.Begin(grid, 0)
+			l.Skip(grid, 1, Busy)
+			l.Abandon(OperatorDown)
+		}, 2, 2, [Reasons]int64{OperatorDown: 1, Busy: 1}, 0},
+		"abandoned without a poll": {func(l *Ledger) { l.Abandon(OperatorDown) }, 0, 0, [Reasons]int64{}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var l Ledger
+			tc.play(&l)
+			a := l.Account()
+			if l.First(grid) != tc.first || l.Due() != tc.due || a.Unmeasured != tc.unmeasured || a.Totals.Samples() != tc.samples {
+				t.Errorf("first %d, due %d, unmeasured %v, samples %d; want %d, %d, %v, %d",
+					l.First(grid), l.Due(), a.Unmeasured, a.Totals.Samples(), tc.first, tc.due, tc.unmeasured, tc.samples)
+			}
+		})
+	}
+}
+
+// What is stored while a poll is in flight must not hold its slot: after a crash the slot would have no outcome.
+func TestAccountLeavesOutThePollInFlight(t *testing.T) {
+	var l Ledger
+	poll(&l, 0, success(10))
+	before := l.Account()
+	l.Begin(grid, 1)
+	l.Skip(grid, 2, Busy)
+	if diff := cmp.Diff(before, l.Account()); diff != "" {
+		t.Errorf("account changed while the poll was in flight:\n%s", diff)
+	}
+	resumed := Resume(l.Account())
+	if got := resumed.First(grid); got != 1 {
+		t.Errorf("a restart goes on at slot %d, want 1", got)
+	}
+}
+
+func TestChangedGridGoesOnAfterTheNewestSlot(t *testing.T) {
+	for name, tc := range map[string]struct {
+		grid schedule.Grid
+		want int64
+	}{
+		"half the cadence":   {schedule.Grid{Start: start, Cadence: 5 * time.Second, Duration: time.Minute}, 7},
+		"twice the cadence":  {schedule.Grid{Start: start, Cadence: 20 * time.Second, Duration: time.Minute}, 2},
+		"a shorter duration": {schedule.Grid{Start: start, Cadence: 10 * time.Second, Duration: 20 * time.Second}, 2},
+		"started anew":       {schedule.Grid{Start: start.Add(time.Hour), Cadence: 10 * time.Second, Duration: time.Minute}, 0},
+		"started earlier":    {schedule.Grid{Start: start.Add(-time.Minute), Cadence: 10 * time.Second, Duration: time.Hour}, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var l Ledger
+			l.Skip(grid, 3, OperatorDown) // up to 30 s after the start
+			if got := l.First(tc.grid); got != tc.want {
+				t.Errorf("First = %d, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestTotals(t *testing.T) {
+	var l Ledger
+	for i, o := range []Outcome{success(10), failure(sample.Missed), success(14.5), failure(sample.SystemError), success(12.25)} {
+		poll(&l, int64(i), o)
+	}
+	a := l.Account()
+	got := a.Totals
+	want := Totals{
+		Success: 3, Missed: 1, SystemError: 1,
+		RTTSum: 36750 * time.Microsecond, RTTMin: 10 * time.Millisecond, RTTMax: 14500 * time.Microsecond, RTTLast: 12250 * time.Microsecond,
+		JitterSum: 6750 * time.Microsecond, JitterCount: 2,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("totals differ:\n%s", diff)
+	}
+	if loss, ok := got.Loss(); !ok || loss != 0.25 {
+		t.Errorf("loss %v %v, want 0.25: a system error says nothing about the device", loss, ok)
+	}
+	if share, ok := got.Errors(); !ok || share != 0.2 {
+		t.Errorf("errors %v %v, want 0.2", share, ok)
+	}
+	if mean, ok := got.RTTMean(); !ok || mean != 12250*time.Microsecond {
+		t.Errorf("mean %v %v", mean, ok)
+	}
+	if mean, ok := got.JitterMean(); !ok || mean != 3375*time.Microsecond {
+		t.Errorf("mean jitter %v %v", mean, ok)
+	}
+	if a.MissesInARow != 0 || a.ErrorsInARow != 0 || a.LastError.Status != sample.SystemError {
+		t.Errorf("in a row %d missed, %d errors; last error %q", a.MissesInARow, a.ErrorsInARow, a.LastError.Status)
+	}
+}
+
+func TestNothingMeasuredHasNoShares(t *testing.T) {
+	var l Ledger
+	poll(&l, 0, failure(sample.SystemError))
+	totals := l.Account().Totals
+	if _, ok := totals.Loss(); ok {
+		t.Error("a loss without a measured sample")
+	}
+	if _, ok := totals.RTTMean(); ok {
+		t.Error("a mean without a measured sample")
+	}
+	if _, ok := (&Totals{}).Errors(); ok {
+		t.Error("an error share without a sample")
+	}
+}
+
+// A system error says nothing about the device, so it does not end a row of misses.
+func TestStreaks(t *testing.T) {
+	var l Ledger
+	for i, s := range []sample.Status{sample.Missed, sample.SystemError, sample.SystemError, sample.Missed, sample.Missed} {
+		poll(&l, int64(i), failure(s))
+	}
+	if a := l.Account(); a.MissesInARow != 3 || a.ErrorsInARow != 0 {
+		t.Errorf("%d missed and %d errors in a row, want 3 and 0", a.MissesInARow, a.ErrorsInARow)
+	}
+}
+
+// However a job is played, each slot that came due has one outcome and a restart at any moment forgets or doubles none.
+func TestRandomPlayKeepsTheBooks(t *testing.T) {
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		g := schedule.Grid{Start: start, Cadence: time.Second, Duration: 5 * time.Minute}
+		var l Ledger
+		for now := start; now.Before(g.End()); now = now.Add(time.Duration(rnd.IntN(3000)) * time.Millisecond) {
+			slot := g.At(now)
+			switch rnd.IntN(5) {
+			case 0:
+				l.Skip(g, slot, Reason(rnd.IntN(int(Reasons))))
+			case 1:
+				if l.InFlight() {
+					l.Finish(failure(sample.Missed))
+				}
+			case 2:
+				l.Abandon(OperatorDown)
+			case 3:
+				l = Resume(l.Account()) // a crash: the poll in flight is forgotten
+			default:
+				l.Skip(g, slot-1, OperatorDown)
+				if !l.InFlight() && l.First(g) == slot {
+					l.Begin(g, slot)
+				}
+			}
+			if l.Due() != l.First(g) {
+				t.Fatalf("seed %d at %s: %d slots have come due in the books, %d on the grid", seed, now, l.Due(), l.First(g))
+			}
+		}
+	}
+}

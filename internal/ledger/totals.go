@@ -1,0 +1,89 @@
+package ledger
+
+import (
+	"math"
+	"time"
+
+	"github.com/soundcheck-io/latency-operator/internal/sample"
+)
+
+// Totals sums up samples. Times are kept in whole nanoseconds, so that sums are exact whatever their order.
+type Totals struct {
+	Success, Missed, SystemError int64
+
+	// RTTSum, RTTMin and RTTMax are over the successful samples; RTTLast is the newest of them. Zero without one.
+	RTTSum, RTTMin, RTTMax, RTTLast time.Duration
+
+	// JitterSum and JitterCount are over the samples that have a jitter.
+	JitterSum   time.Duration
+	JitterCount int64
+}
+
+// Samples counts all of them.
+func (t *Totals) Samples() int64 { return t.Success + t.Missed + t.SystemError }
+
+// Loss is missed / (success + missed); false when nothing could be measured.
+func (t *Totals) Loss() (share float64, ok bool) { return ratio(t.Missed, t.Success+t.Missed) }
+
+// Errors is the share of samples that are system errors; false without samples.
+func (t *Totals) Errors() (share float64, ok bool) { return ratio(t.SystemError, t.Samples()) }
+
+// RTTMean is the mean round-trip time; false without a successful sample.
+func (t *Totals) RTTMean() (time.Duration, bool) { return mean(t.RTTSum, t.Success) }
+
+// JitterMean is the mean jitter; false without one.
+func (t *Totals) JitterMean() (time.Duration, bool) { return mean(t.JitterSum, t.JitterCount) }
+
+func (t *Totals) jitter(rtt *float64) *float64 {
+	if rtt == nil || t.RTTLast == 0 {
+		return nil
+	}
+	d := math.Abs(*rtt - Milliseconds(t.RTTLast))
+	// Both come from the same decimal figures: what lies below a nanosecond is the noise of binary fractions.
+	d = math.Round(d*1e6) / 1e6
+	return &d
+}
+
+func (t *Totals) add(s sample.Sample) {
+	switch s.Status {
+	case sample.Missed:
+		t.Missed++
+	case sample.SystemError:
+		t.SystemError++
+	case sample.Success:
+		t.Success++
+		rtt := Duration(*s.RTT)
+		t.RTTSum += rtt
+		t.RTTLast = rtt
+		t.RTTMax = max(t.RTTMax, rtt)
+		if t.Success == 1 || rtt < t.RTTMin {
+			t.RTTMin = rtt
+		}
+		if s.Jitter != nil {
+			t.JitterSum += Duration(*s.Jitter)
+			t.JitterCount++
+		}
+	}
+}
+
+// Duration turns milliseconds into a duration, to the nearest nanosecond.
+func Duration(milliseconds float64) time.Duration {
+	return time.Duration(math.Round(milliseconds * float64(time.Millisecond)))
+}
+
+// Milliseconds is the inverse of Duration.
+func Milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func ratio(part, whole int64) (float64, bool) {
+	if whole == 0 {
+		return 0, false
+	}
+	return float64(part) / float64(whole), true
+}
+
+func mean(sum time.Duration, n int64) (time.Duration, bool) {
+	if n == 0 {
+		return 0, false
+	}
+	return time.Duration(math.Round(float64(sum) / float64(n))), true
+}
