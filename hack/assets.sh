@@ -28,7 +28,7 @@ flock 9 # two makes at once build once
 complete "$out" && found "$out"
 
 if [ -z "${LATENCY_OPERATOR_NO_DOWNLOAD:-}" ]; then
-  if dir=$(cd "$here/.." && timeout 120 go tool setup-envtest use "${K8S_VERSION%.*}.x" --bin-dir "$cache/envtest" -p path 2>/dev/null) && complete "$dir"; then
+  if dir=$(cd "$here/.." && timeout 120 go tool -modfile=hack/tools/go.mod setup-envtest use "${K8S_VERSION%.*}.x" --bin-dir "$cache/envtest" -p path 2>/dev/null) && complete "$dir"; then
     ln -sfn "$dir" "$out"
     found "$out"
   fi
