@@ -1,0 +1,14 @@
+//go:build unix && !linux
+
+package pgtest
+
+import "syscall"
+
+// sysProcAttr cannot ask these systems to end the server with this process.
+func sysProcAttr(user *account) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{}
+	if user != nil {
+		attr.Credential = &syscall.Credential{Uid: user.uid, Gid: user.gid}
+	}
+	return attr
+}
