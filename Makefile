@@ -1,0 +1,137 @@
+# latency-operator. `make help` lists what there is to do. Needs Go, make and bash; every other tool is built from its
+# Go module at a pinned version.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMAGE   := ghcr.io/soundcheck-io/latency-operator# the name in config/manager
+IMG     ?= $(IMAGE):$(VERSION)
+# What deploy, undeploy and build-installer take: config/overlays/openshift on OpenShift.
+OVERLAY ?= config/default
+
+CONTAINER_TOOL ?= docker
+KUBECTL        ?= kubectl
+
+TOOL           := go tool -modfile=$(CURDIR)/hack/tools/go.mod
+CONTROLLER_GEN := $(TOOL) controller-gen
+KUSTOMIZE      := $(TOOL) kustomize
+GOVULNCHECK    := $(TOOL) govulncheck
+GOLANGCI_LINT  := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint
+
+LDFLAGS   := -X main.version=$(VERSION)
+GENERATED := 'api/*/zz_generated.*.go' api/applyconfiguration config/crd/bases
+# The race detector needs a C compiler; Go turns cgo off where it finds none.
+RACE      := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+##@ General
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*##"; printf "\nUsage: make \033[36m<target>\033[0m\n"} \
+		/^[a-zA-Z0-9_-]+:.*?##/ {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2} \
+		/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)}' $(MAKEFILE_LIST)
+
+##@ See it work
+
+.PHONY: demo
+demo: ## Run the whole system on this machine, without a cluster. DEMO_FOR=60s ends it by itself.
+	@exec go run -ldflags '$(LDFLAGS)' ./hack/demo
+
+.PHONY: test
+test: assets ## Run all tests. TESTFLAGS are handed to go test.
+	@$(if $(RACE),,echo 'test: no C compiler here, so the race detector stays off')
+	@export KUBEBUILDER_ASSETS=$$(hack/assets.sh); go test $(RACE) -timeout 15m $(TESTFLAGS) ./...
+
+.PHONY: assets
+assets: ## Provide kube-apiserver, etcd and kubectl for test and demo: minutes the first time, then nothing.
+	@hack/assets.sh >/dev/null
+
+##@ Development
+
+.PHONY: generate
+generate: ## Generate deep copies and apply configurations from the API types.
+	@$(CONTROLLER_GEN) object applyconfiguration paths=./api/...
+
+.PHONY: manifests
+manifests: ## Generate the CRD from the API types.
+	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
+
+.PHONY: fmt
+fmt: ## Format the code and sort its imports.
+	@$(GOLANGCI_LINT) fmt
+
+.PHONY: vet
+vet: ## Run go vet.
+	@go vet ./...
+
+.PHONY: lint
+lint: ## Run golangci-lint, which also checks the format.
+	@$(GOLANGCI_LINT) run
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what the code calls; skipped where the database cannot be reached.
+	@if out=$$($(GOVULNCHECK) ./... 2>&1); then echo 'vuln: none'; \
+	elif grep -q '^govulncheck: fetching vulnerabilities:' <<<"$$out"; then echo 'vuln: skipped, vuln.go.dev cannot be reached'; \
+	else echo "$$out"; exit 1; fi
+
+.PHONY: verify
+verify: verify-generated verify-modules verify-manifests vet lint vuln ## Run every check but the tests, as CI does.
+
+.PHONY: verify-generated
+verify-generated: generate manifests ## Check that generated files are committed as they are generated.
+	@changed=$$(git -c safe.directory='*' status --porcelain -- $(GENERATED)); \
+	[ -z "$$changed" ] || { git -c safe.directory='*' --no-pager diff -- $(GENERATED); echo "$$changed"; \
+		echo 'verify: commit what `make generate manifests` changed'; exit 1; }
+
+.PHONY: verify-modules
+verify-modules: ## Check that go.mod and go.sum are tidy.
+	@for dir in . hack/tools hack/tools/lint; do (cd $$dir && go mod tidy -diff); done
+
+.PHONY: verify-manifests
+verify-manifests: ## Check that kustomize builds everything below config/.
+	@for file in $$(find config -name kustomization.yaml | sort); do $(KUSTOMIZE) build $$(dirname $$file) >/dev/null; done
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/manager.
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/manager ./cmd
+
+.PHONY: run
+run: ## Run the operator on this machine with the variables of .env, against the cluster in KUBECONFIG.
+	@set -a; [ ! -f .env ] || . ./.env; exec go run -ldflags '$(LDFLAGS)' ./cmd
+
+.PHONY: docker-build
+docker-build: ## Build the image IMG.
+	@$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) --tag $(IMG) .
+
+.PHONY: docker-push
+docker-push: ## Push the image IMG.
+	@$(CONTAINER_TOOL) push $(IMG)
+
+.PHONY: build-installer
+build-installer: ## Write dist/install.yaml: OVERLAY with the image IMG, in one file.
+	@rm -rf dist/install && mkdir -p dist/install
+	@cd dist/install && $(KUSTOMIZE) create --resources ../../$(OVERLAY) && $(KUSTOMIZE) edit set image $(IMAGE)=$(IMG)
+	@$(KUSTOMIZE) build dist/install >dist/install.yaml
+
+##@ Deployment, to the cluster in KUBECONFIG
+
+.PHONY: install
+install: ## Install the CRD.
+	@$(KUBECTL) apply -k config/crd
+
+.PHONY: uninstall
+uninstall: ## Remove the CRD and with it every LatencyJob. The jobs and samples in Supabase stay.
+	@$(KUBECTL) delete --ignore-not-found -k config/crd
+
+.PHONY: deploy
+deploy: build-installer ## Install OVERLAY with the image IMG.
+	@$(KUBECTL) apply -f dist/install.yaml
+
+.PHONY: undeploy
+undeploy: ## Remove OVERLAY: the operator, its namespace and every LatencyJob.
+	@$(KUBECTL) delete --ignore-not-found -k $(OVERLAY)
