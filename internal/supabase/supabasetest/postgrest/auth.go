@@ -1,0 +1,116 @@
+package postgrest
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	anonRole  = "anon"
+	clockSkew = 30 * time.Second
+)
+
+// identity is on whose behalf a request runs.
+type identity struct {
+	role string
+	// claims is the token's payload, for the policies of the database.
+	claims string
+}
+
+func (i identity) anonymous() bool { return i.role == anonRole }
+
+// identify reads the token of a request. Without one, or with another scheme than Bearer, it is anonymous.
+func identify(header http.Header, secret []byte, now time.Time) (identity, *apiError) {
+	scheme, token, _ := strings.Cut(header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return identity{role: anonRole, claims: `{"role":"` + anonRole + `"}`}, nil
+	}
+	payload, err := verify(strings.TrimSpace(token), secret)
+	if err != nil {
+		return identity{}, err
+	}
+	var claims map[string]any
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		return identity{}, badToken("PGRST301", "JWT cryptographic operation failed")
+	}
+	if err := checkTimes(claims, now); err != nil {
+		return identity{}, err
+	}
+	role, _ := claims["role"].(string)
+	if role == "" {
+		role = anonRole
+	}
+	return identity{role: role, claims: string(payload)}, nil
+}
+
+// verify checks form and signature (HS256 only) and returns the payload.
+func verify(token string, secret []byte) ([]byte, *apiError) {
+	if token == "" {
+		return nil, badToken("PGRST301", "Empty JWT is sent in Authorization header")
+	}
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return nil, badToken("PGRST301", fmt.Sprintf("Expected 3 parts in JWT; got %d", len(parts)))
+	}
+	var decoded [3][]byte
+	for i, part := range parts {
+		var err error
+		if decoded[i], err = base64.RawURLEncoding.DecodeString(part); err != nil {
+			return nil, badToken("PGRST301", "JWT cryptographic operation failed")
+		}
+	}
+	var header struct {
+		Alg string `json:"alg"`
+	}
+	if err := json.Unmarshal(decoded[0], &header); err != nil {
+		return nil, badToken("PGRST301", "JWT cryptographic operation failed")
+	}
+	if header.Alg == "none" {
+		return nil, badToken("PGRST301", "Wrong or unsupported encoding algorithm").
+			withDetails("JWT is unsecured but expected 'alg' was not 'none'")
+	}
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(parts[0] + "." + parts[1]))
+	if header.Alg != "HS256" || !hmac.Equal(mac.Sum(nil), decoded[2]) {
+		return nil, badToken("PGRST301", "No suitable key or wrong key type").
+			withDetails("None of the keys was able to decode the JWT")
+	}
+	return decoded[1], nil
+}
+
+func checkTimes(claims map[string]any, now time.Time) *apiError {
+	for _, check := range []struct {
+		claim, message string
+		refused        func(time.Time) bool
+	}{
+		{"exp", "JWT expired", func(t time.Time) bool { return now.After(t.Add(clockSkew)) }},
+		{"nbf", "JWT not yet valid", func(t time.Time) bool { return now.Add(clockSkew).Before(t) }},
+		{"iat", "JWT issued at future", func(t time.Time) bool { return now.Add(clockSkew).Before(t) }},
+	} {
+		value, ok := claims[check.claim]
+		if !ok || value == nil {
+			continue
+		}
+		seconds, ok := value.(float64)
+		if !ok {
+			return badToken("PGRST303", "The JWT '"+check.claim+"' claim must be a number")
+		}
+		if check.refused(time.Unix(int64(math.Floor(seconds)), 0)) {
+			return badToken("PGRST303", check.message)
+		}
+	}
+	return nil
+}
+
+func badToken(code, message string) *apiError {
+	err := refuse(http.StatusUnauthorized, code, message)
+	err.challenge = message
+	return err
+}
