@@ -1,0 +1,165 @@
+package supabase
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/supabase-community/postgrest-go"
+	"k8s.io/utils/clock"
+)
+
+// callTimeout bounds one request. Supabase itself gives up a statement after 8 s.
+const callTimeout = 15 * time.Second
+
+// Operations, as metrics and errors name them.
+const (
+	OpListJobs      = "list_jobs"
+	OpGetJobs       = "get_jobs"
+	OpFinishJob     = "finish_job"
+	OpReportJob     = "report_job"
+	OpTouchJobs     = "touch_jobs"
+	OpInsertSamples = "insert_samples"
+	OpLastSamples   = "last_samples"
+	OpProbeSchema   = "probe_schema"
+)
+
+// Observer is told about every request.
+type Observer interface {
+	// Requested is called after a request with its operation, the status of the answer (0: none came) and how long it took.
+	Requested(op string, status int, took time.Duration)
+	// ClockSkew is called with how far our clock is ahead of Supabase's.
+	ClockSkew(ahead time.Duration)
+}
+
+// Options of a Client.
+type Options struct {
+	// URL is the project's, http or https; the REST API is below it at /rest/v1.
+	URL string
+	// Credentials are set for each request.
+	Credentials *Credentials
+	// UserAgent names the program; one that looks like a browser's is refused by Supabase.
+	UserAgent string
+	Observer  Observer
+	Clock     clock.PassiveClock
+}
+
+// Client makes the requests that the operator needs. It is safe for concurrent use.
+type Client struct {
+	rest  *postgrest.Client
+	clock clock.PassiveClock
+
+	mu     sync.Mutex
+	schema *Schema
+	probed time.Time
+}
+
+// New gives a Client. It makes no request.
+func New(opts Options) (*Client, error) {
+	base, err := restURL(opts.URL)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := postgrest.NewClientWithError(base.String(), "public", nil)
+	if err != nil {
+		return nil, fmt.Errorf("SUPABASE_URL: %w", err)
+	}
+	rest.Transport.Parent = &guard{
+		next: newTransport(), base: base, credentials: opts.Credentials, userAgent: opts.UserAgent,
+		observer: opts.Observer, clock: opts.Clock,
+	}
+	return &Client{rest: rest, clock: opts.Clock}, nil
+}
+
+// CheckURL tells what is wrong with a project's URL in one sentence that names the variable.
+func CheckURL(raw string) error {
+	_, err := restURL(raw)
+	return err
+}
+
+func restURL(raw string) (*url.URL, error) {
+	if strings.TrimSpace(raw) == "" {
+		return nil, errors.New("SUPABASE_URL is not set: give the project's URL, such as https://abcdefgh.supabase.co")
+	}
+	u, err := url.Parse(strings.TrimSpace(raw))
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, fmt.Errorf("SUPABASE_URL is %q: give the project's URL with http or https and nothing behind the host, such as https://abcdefgh.supabase.co", redact(raw))
+	}
+	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/rest/v1") + "/rest/v1"
+	return u, nil
+}
+
+// redact hides what stands before the host of a URL, where people put passwords.
+func redact(raw string) string {
+	if at := strings.LastIndex(raw, "@"); at >= 0 {
+		return "…" + raw[at:]
+	}
+	return raw
+}
+
+// do runs one request and gives the body of the answer.
+func (c *Client) do(ctx context.Context, what call, build func(*postgrest.Client) *postgrest.FilterBuilder) ([]byte, int64, error) {
+	ctx, cancel := context.WithTimeout(withCall(ctx, what), callTimeout)
+	defer cancel()
+	body, count, err := build(c.rest).ExecuteWithContext(ctx)
+	if err == nil {
+		return body, count, nil
+	}
+	var answer *Error
+	if !errors.As(err, &answer) {
+		answer = networkError(what.op, unwrapURL(err))
+	}
+	if answer.class() == SchemaNotReady {
+		c.forgetSchema()
+	}
+	return nil, 0, answer
+}
+
+// unwrapURL takes the URL out of an error of net/http.
+func unwrapURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// rows runs a request that reads, and gives its rows undecoded, so that one bad row does not spoil the others.
+func (c *Client) rows(ctx context.Context, what call, build func(*postgrest.Client) *postgrest.FilterBuilder) ([]json.RawMessage, error) {
+	body, _, err := c.do(ctx, what, build)
+	if err != nil {
+		return nil, err
+	}
+	var rows []json.RawMessage
+	if err := json.Unmarshal(body, &rows); err != nil {
+		return nil, &Error{Op: what.op, Status: 200, Message: "the answer is not a list of rows: " + oneLine(err.Error())}
+	}
+	return rows, nil
+}
+
+// checkIDs keeps anything but UUIDs out of filters, which postgrest-go does not escape.
+func checkIDs(ids ...string) error {
+	for _, id := range ids {
+		if err := uuid.Validate(id); err != nil || len(id) != 36 {
+			return fmt.Errorf("%q is not the id of a job", oneLine(id))
+		}
+	}
+	return nil
+}
+
+// The library's default order is descending, so both are always given.
+var (
+	ascending  = &postgrest.OrderOpts{Ascending: true}
+	descending = &postgrest.OrderOpts{Ascending: false}
+)
+
+// timestamp writes an instant as the database keeps it.
+func timestamp(t time.Time) string {
+	return t.UTC().Truncate(time.Microsecond).Format("2006-01-02T15:04:05.000000Z")
+}

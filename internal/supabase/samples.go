@@ -1,0 +1,121 @@
+package supabase
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/supabase-community/postgrest-go"
+
+	"github.com/soundcheck-io/latency-operator/internal/sample"
+)
+
+// Row is a sample with the number that it is stored under.
+type Row struct {
+	sample.Sample
+	// Sequence is the row's sequence_number.
+	Sequence int64
+}
+
+// keyed is the constraint that makes storing a sample twice harmless.
+const keyed = "job_id,scheduled_at"
+
+// InsertSamples stores samples, all or none. Where the database has scheduled_at, a sample that is there already is left
+// as it is; without, storing a sample twice makes two rows.
+func (c *Client) InsertSamples(ctx context.Context, samples []Row) error {
+	schema, err := c.known(ctx)
+	if err != nil {
+		return err
+	}
+	columns := slices.DeleteFunc(slices.Concat(sampleColumns, sampleExtras), func(column string) bool { return !schema.samples[column] })
+	body, err := json.Marshal(encode(samples, schema))
+	if err != nil {
+		return fmt.Errorf("%s: %w", OpInsertSamples, err)
+	}
+	what := call{op: OpInsertSamples, prefer: "return=minimal", columns: strings.Join(columns, ",")}
+	conflict := ""
+	if schema.Keyed() {
+		what.prefer = "resolution=ignore-duplicates,return=minimal"
+		conflict = keyed
+	}
+	_, _, err = c.do(ctx, what, func(rest *postgrest.Client) *postgrest.FilterBuilder {
+		return rest.From("samples").Insert(json.RawMessage(body), conflict != "", conflict, "minimal", "")
+	})
+	return err
+}
+
+// encode gives the rows the columns that the database has, and all of them the same.
+func encode(samples []Row, schema *Schema) []map[string]any {
+	rows := make([]map[string]any, len(samples))
+	for i, s := range samples {
+		row := map[string]any{"job_id": s.JobID, "status": s.Status, "rtt_ms": s.RTT}
+		extras := map[string]any{
+			"scheduled_at": timestamp(s.ScheduledAt), "sequence_number": s.Sequence,
+			"jitter_ms": s.Jitter, "recorded_at": timestamp(s.RecordedAt),
+		}
+		for column, v := range extras {
+			if schema.samples[column] {
+				row[column] = v
+			}
+		}
+		rows[i] = row
+	}
+	return rows
+}
+
+// HighestSequences gives, for each of at most 100 jobs, the highest sequence_number among its samples; a job without
+// samples is not in the answer.
+func (c *Client) HighestSequences(ctx context.Context, ids []string) (map[string]int64, error) {
+	schema, err := c.known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	highest := map[string]int64{}
+	if !schema.samples["sequence_number"] {
+		return highest, nil
+	}
+	if err := checkIDs(ids...); err != nil {
+		return nil, fmt.Errorf("%s: %w", OpLastSamples, err)
+	}
+	// One answer may hold the samples of one job only, so whatever is not in it is asked for again.
+	for open := slices.Clone(ids); len(open) > 0; {
+		rows, err := c.lastSamples(ctx, open)
+		if err != nil {
+			return nil, err
+		}
+		if len(rows) == 0 {
+			break
+		}
+		for _, row := range rows {
+			highest[row.JobID] = max(highest[row.JobID], value(row.Sequence))
+		}
+		before := len(open)
+		open = slices.DeleteFunc(open, func(id string) bool { _, found := highest[id]; return found })
+		if len(open) == before {
+			return nil, &Error{Op: OpLastSamples, Status: 200, Message: "the answer holds samples of other jobs than asked for"}
+		}
+	}
+	return highest, nil
+}
+
+type sequenceRow struct {
+	JobID    string `json:"job_id"`
+	Sequence *int64 `json:"sequence_number"`
+}
+
+func (c *Client) lastSamples(ctx context.Context, ids []string) ([]sequenceRow, error) {
+	body, _, err := c.do(ctx, call{op: OpLastSamples}, func(rest *postgrest.Client) *postgrest.FilterBuilder {
+		return rest.From("samples").Select("job_id,sequence_number", "", false).In("job_id", ids).
+			Order("sequence_number", descending).Limit(pageSize, "")
+	})
+	if err != nil {
+		return nil, err
+	}
+	var rows []sequenceRow
+	if err := json.Unmarshal(body, &rows); err != nil {
+		return nil, &Error{Op: OpLastSamples, Status: 200, Message: "the answer cannot be read: " + oneLine(err.Error())}
+	}
+	return rows, nil
+}

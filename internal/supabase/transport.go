@@ -1,0 +1,161 @@
+package supabase
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// bodyLimit bounds what is read of an answer: a page of 1,000 jobs is about 300 KB.
+const bodyLimit = 8 << 20
+
+// call is what the guard has to know about a request that postgrest-go cannot be told. It travels in the context.
+type call struct {
+	op     string
+	prefer string // replaces the library's Prefer
+	// columns names the columns of a bulk insert: the server then skips its check for uniform keys.
+	columns string
+}
+
+type callKey struct{}
+
+func withCall(ctx context.Context, c call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// guard is the http.RoundTripper below postgrest-go. It sends a request as it should be and turns every answer that is not
+// a success into an *Error, so that the library never interprets one.
+type guard struct {
+	next        http.RoundTripper
+	base        *url.URL
+	credentials *Credentials
+	userAgent   string
+	observer    Observer
+	clock       clock.PassiveClock
+}
+
+// RoundTrip implements http.RoundTripper.
+func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
+	c, ok := req.Context().Value(callKey{}).(call)
+	if !ok {
+		return nil, errors.New("a request to Supabase that no operation stands behind")
+	}
+	if err := g.check(req); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.op, err)
+	}
+	req = g.dress(req, c)
+	began := g.clock.Now()
+	res, body, err := g.send(req)
+	took := g.clock.Since(began)
+	if err != nil {
+		g.observer.Requested(c.op, 0, took)
+		return nil, networkError(c.op, err)
+	}
+	g.observer.Requested(c.op, res.StatusCode, took)
+	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		// The header has whole seconds, cut off: half a second is the best guess at the rest.
+		g.observer.ClockSkew(began.Add(took / 2).Sub(date.Add(500 * time.Millisecond)))
+	}
+	if fail := g.judge(c.op, req, res, body); fail != nil {
+		if fail.class() == KeyRefused {
+			g.credentials.doubt()
+		}
+		return nil, fail
+	}
+	res.Body = io.NopCloser(bytes.NewReader(body))
+	res.ContentLength = int64(len(body))
+	if _, total, ok := strings.Cut(res.Header.Get("Content-Range"), "/"); ok {
+		if _, err := strconv.ParseInt(total, 10, 64); err != nil {
+			res.Header.Del("Content-Range") // the library would throw a good body away for it
+		}
+	}
+	return res, nil
+}
+
+// check refuses what would leak the key to another host or change every row of a table.
+func (g *guard) check(req *http.Request) error {
+	if req.URL.Host != g.base.Host || req.URL.Scheme != g.base.Scheme {
+		return fmt.Errorf("refuse to send the Supabase key to %s", req.URL.Host)
+	}
+	if req.Method != http.MethodPatch && req.Method != http.MethodDelete {
+		return nil
+	}
+	for column := range req.URL.Query() {
+		if column == "id" || column == "job_id" {
+			return nil
+		}
+	}
+	return fmt.Errorf("refuse to %s rows without naming them", req.Method)
+}
+
+// dress gives the request its own headers and leaves the caller's request as it was.
+func (g *guard) dress(req *http.Request, c call) *http.Request {
+	req = req.Clone(req.Context())
+	g.credentials.set(req.Header)
+	req.Header.Set("User-Agent", g.userAgent)
+	req.Header.Set("X-Client-Info", g.userAgent)
+	req.Header.Del("Prefer")
+	if c.prefer != "" {
+		req.Header.Set("Prefer", c.prefer)
+	}
+	if req.Method == http.MethodGet {
+		req.Header.Del("Content-Type")
+		req.Body, req.ContentLength, req.GetBody = nil, 0, nil // the library gives every GET an empty body
+	}
+	if c.columns != "" {
+		query := req.URL.Query()
+		query.Set("columns", c.columns)
+		req.URL.RawQuery = query.Encode()
+	}
+	return req
+}
+
+// send reads the answer to its end, within the request's deadline, so that the connection can be used again.
+func (g *guard) send(req *http.Request) (*http.Response, []byte, error) {
+	res, err := g.next.RoundTrip(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, bodyLimit+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the answer: %w", err)
+	}
+	if len(body) > bodyLimit {
+		return nil, nil, fmt.Errorf("the answer is longer than %d MiB", bodyLimit>>20)
+	}
+	return res, body, nil
+}
+
+// judge tells whether an answer is a success. A redirect is none: following it would carry the key elsewhere. A page of
+// HTML with status 200 is none either: some proxy wrote it.
+func (g *guard) judge(op string, req *http.Request, res *http.Response, body []byte) *Error {
+	if res.StatusCode < 200 || res.StatusCode >= 300 {
+		return answerError(op, res, body)
+	}
+	if req.Method == http.MethodGet && strings.Contains(res.Header.Get("Content-Type"), "html") {
+		fail := answerError(op, res, nil)
+		fail.Message = "the answer is not JSON; is SUPABASE_URL the project's URL?"
+		return fail
+	}
+	return nil
+}
+
+// newTransport is the connection pool. Proxy variables of the environment apply, because Supabase is outside.
+func newTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 32
+	t.IdleConnTimeout = 90 * time.Second // Cloudflare closes idle connections after 400 s
+	// After a silent cut of the network Go would use a dead HTTP/2 connection for minutes: golang/go#36026.
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second}
+	return t
+}
