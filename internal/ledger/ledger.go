@@ -34,6 +34,13 @@ func (r Reason) String() string {
 	return [Reasons]string{"OperatorDown", "Busy", "Overload", "Suspended", "NoTarget"}[r]
 }
 
+const (
+	// DownAfter is how many misses without a success between them make a target count as down.
+	DownAfter = 3
+	// AwayAfter is how many system errors in a row make SpreeDB count as away for a job.
+	AwayAfter = 3
+)
+
 // Account is what is settled about a job: its value is safe to store and to go on from after a restart, because a poll
 // in flight is not part of it.
 type Account struct {
@@ -73,6 +80,12 @@ func (a *Account) UnmeasuredTotal() int64 {
 // Slots counts the slots in the account: each has one outcome.
 func (a *Account) Slots() int64 { return a.Totals.Samples() + a.UnmeasuredTotal() }
 
+// Down tells whether the target has stopped answering.
+func (a *Account) Down() bool { return a.MissesInARow >= DownAfter }
+
+// Away tells whether SpreeDB cannot measure for this job.
+func (a *Account) Away() bool { return a.ErrorsInARow >= AwayAfter }
+
 // Ledger is the account of a job and the poll that is in flight for it, if any. The zero Ledger is that of a job
 // nobody has looked at yet. It is not safe for concurrent use.
 type Ledger struct {
@@ -93,6 +106,9 @@ func Resume(a Account) Ledger { return Ledger{account: a} }
 
 // Account is what is settled so far.
 func (l *Ledger) Account() Account { return l.account }
+
+// Down tells whether the target has stopped answering.
+func (l *Ledger) Down() bool { return l.account.Down() }
 
 // InFlight tells whether a poll is running.
 func (l *Ledger) InFlight() bool { return l.flight != nil }

@@ -1,0 +1,289 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/soundcheck-io/latency-operator/internal/sample"
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
+)
+
+const (
+	firstRetry = 500 * time.Millisecond
+	// longestRetry keeps a database that comes back from waiting much longer than this.
+	longestRetry = 15 * time.Second
+)
+
+// Run delivers until ctx ends.
+func (o *Outbox) Run(ctx context.Context) {
+	retry := newBackoff()
+	for {
+		wait, waiting := o.due()
+		switch {
+		case ctx.Err() != nil:
+			o.putBack()
+			return
+		case waiting && wait <= 0:
+			if err := o.deliverOnce(ctx); err != nil {
+				o.sleep(ctx, delay(retry, err))
+				continue
+			}
+			retry.Reset()
+		case waiting:
+			o.sleepOrWake(ctx, wait)
+		default:
+			o.sleepOrWake(ctx, time.Hour)
+		}
+	}
+}
+
+// Flush delivers what there is, as long as ctx lasts, and gives up the rest. It is for the end of the process.
+func (o *Outbox) Flush(ctx context.Context) {
+	retry := newBackoff()
+	for ctx.Err() == nil && o.Status().Held > 0 {
+		if err := o.deliverOnce(ctx); err != nil {
+			o.sleep(ctx, delay(retry, err))
+		}
+	}
+	o.putBack()
+	for paid := true; paid && len(o.touches.owed) > 0; {
+		o.touches.next = time.Time{}
+		paid = o.touches.send(ctx, o.Store, o.Clock.Now()) == nil
+	}
+	if left := o.Status(); left.Held > 0 {
+		o.Observer.Dropped(DropShutdown, left.Held)
+		o.Log.Error(nil, "Samples are lost: the process ends before Supabase takes them", "samples", left.Held, "reason", left.Trouble.Message)
+	}
+}
+
+func newBackoff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.Multiplier = firstRetry, longestRetry, 2
+	b.Reset()
+	return b
+}
+
+// delay is how long to wait after an error: longer each time, but at least what the server asks for.
+func delay(b *backoff.ExponentialBackOff, err error) time.Duration {
+	wait := b.NextBackOff()
+	var answer *supabase.Error
+	if errors.As(err, &answer) {
+		wait = max(wait, min(answer.RetryAfter, 2*longestRetry))
+	}
+	return wait
+}
+
+func (o *Outbox) sleep(ctx context.Context, d time.Duration) {
+	timer := o.Clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+	case <-ctx.Done():
+	}
+}
+
+func (o *Outbox) sleepOrWake(ctx context.Context, d time.Duration) {
+	timer := o.Clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+	case <-o.wake:
+	case <-ctx.Done():
+	}
+}
+
+// due is how long to wait until there is something to deliver; false when nothing is to be expected.
+func (o *Outbox) due() (time.Duration, bool) {
+	now := o.Clock.Now()
+	o.mu.Lock()
+	queued, since := len(o.queue), o.since
+	o.mu.Unlock()
+	wait, waiting := o.touches.due(now)
+	switch {
+	case len(o.batch) > 0 || queued >= o.limit:
+		return 0, true
+	case queued > 0:
+		linger := since.Add(o.Linger).Sub(now)
+		if !waiting || linger < wait {
+			wait = linger
+		}
+		return wait, true
+	default:
+		return wait, waiting
+	}
+}
+
+// deliverOnce sends one batch, and what is owed to the jobs' last_ping_at. What an error leaves undone is tried again at
+// the next call.
+func (o *Outbox) deliverOnce(ctx context.Context) error {
+	if len(o.batch) == 0 {
+		o.takeBatch()
+	}
+	err := o.number(ctx)
+	if err == nil {
+		full := len(o.batch) >= o.limit
+		o.batch, err = o.deliver(ctx, o.batch)
+		if err == nil && full {
+			o.limit = min(2*o.limit, o.Batch)
+		}
+	}
+	if err != nil && ctx.Err() != nil {
+		return err // cut short by us: says nothing about the store
+	}
+	o.note(err)
+	if err != nil {
+		return err
+	}
+	if err := o.touches.send(ctx, o.Store, o.Clock.Now()); err != nil && ctx.Err() == nil {
+		o.Log.V(1).Info("The jobs' last_ping_at could not be moved", "error", err.Error())
+	}
+	return nil
+}
+
+// takeBatch moves the oldest samples of the queue into the batch.
+func (o *Outbox) takeBatch() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range o.forgotten {
+		delete(o.sequences, id)
+	}
+	o.forgotten = nil
+	n := min(len(o.queue), o.limit)
+	for _, s := range o.queue[:n] {
+		o.batch = append(o.batch, supabase.Row{Sample: s, Sequence: unnumbered})
+	}
+	o.queue = o.queue[n:]
+	if len(o.queue) == 0 {
+		o.queue = nil // gives the memory of a backlog back
+	}
+	o.since = o.Clock.Now()
+	if n > 0 {
+		o.oldest = o.batch[0].RecordedAt
+	}
+}
+
+// putBack returns an unfinished batch to the queue.
+func (o *Outbox) putBack() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	samples := make([]sample.Sample, len(o.batch))
+	for i, row := range o.batch {
+		samples[i] = row.Sample
+	}
+	o.queue = append(samples, o.queue...)
+	o.batch, o.oldest = nil, time.Time{}
+}
+
+// deliver stores rows and gives back those that are still to be stored, with the reason:
+//   - rows that the store finds too many at once are halved;
+//   - a row that it will never accept is found by halving, and set aside;
+//   - the rows of a job that it lacks are dropped;
+//   - anything else may pass.
+func (o *Outbox) deliver(ctx context.Context, rows []supabase.Row) ([]supabase.Row, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	err := o.Store.InsertSamples(ctx, rows)
+	switch class := supabase.Classify(err); {
+	case class == supabase.OK:
+		o.stored(rows)
+		return nil, nil
+	case class == supabase.JobGone:
+		if id := goneJob(err, rows); id != "" {
+			return o.deliver(ctx, o.dropJob(id, rows))
+		}
+	case class == supabase.RowRejected && len(rows) == 1:
+		o.reject(rows[0], err)
+		return nil, nil
+	case class == supabase.RowRejected:
+	case class == supabase.TooLarge && len(rows) > 1:
+		o.limit = max(1, len(rows)/2)
+	default:
+		return rows, err
+	}
+	half := len(rows) / 2
+	rest, err := o.deliver(ctx, rows[:half])
+	if err != nil {
+		return append(rest, rows[half:]...), err
+	}
+	return o.deliver(ctx, rows[half:])
+}
+
+var keyInDetails = regexp.MustCompile(`^Key \(job_id\)=\(([0-9a-f-]{36})\)`)
+
+// goneJob is the job that a foreign key violation is about; empty when the answer does not say and there are several.
+func goneJob(err error, rows []supabase.Row) string {
+	var answer *supabase.Error
+	if errors.As(err, &answer) {
+		if m := keyInDetails.FindStringSubmatch(answer.Details); m != nil &&
+			slices.ContainsFunc(rows, func(r supabase.Row) bool { return r.JobID == m[1] }) {
+			return m[1]
+		}
+	}
+	if len(rows) == 1 {
+		return rows[0].JobID
+	}
+	return ""
+}
+
+func (o *Outbox) stored(rows []supabase.Row) {
+	o.mu.Lock()
+	for _, row := range rows {
+		o.settle(row.JobID)
+	}
+	o.mu.Unlock()
+	o.touches.owe(rows)
+	o.Observer.Stored(len(rows))
+}
+
+func (o *Outbox) reject(row supabase.Row, err error) {
+	o.mu.Lock()
+	o.settle(row.JobID)
+	o.mu.Unlock()
+	o.Observer.Rejected(1)
+	o.Log.Error(err, "Sample was rejected", "job", row.JobID, "scheduledAt", row.ScheduledAt, "status", row.Status)
+	o.Listener.Rejected(row.JobID, err.Error())
+}
+
+// dropJob gives up what there is of a job that the store lacks, and returns the rows of the others.
+func (o *Outbox) dropJob(id string, rows []supabase.Row) []supabase.Row {
+	rest := slices.DeleteFunc(slices.Clone(rows), func(r supabase.Row) bool { return r.JobID == id })
+	o.mu.Lock()
+	o.gone[id] = true
+	queued := len(o.queue)
+	o.queue = slices.DeleteFunc(o.queue, func(s sample.Sample) bool { return s.JobID == id })
+	dropped := len(rows) - len(rest) + queued - len(o.queue)
+	for range dropped {
+		o.settle(id)
+	}
+	o.mu.Unlock()
+	delete(o.sequences, id)
+	delete(o.touches.owed, id)
+	o.Observer.Dropped(DropJobGone, dropped)
+	o.Log.Info("Samples of a deleted job were dropped", "job", id, "samples", dropped)
+	o.Listener.Gone(id)
+	return rest
+}
+
+// note remembers how delivery fares.
+func (o *Outbox) note(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err == nil {
+		o.trouble = Trouble{}
+		if len(o.batch) == 0 {
+			o.oldest = time.Time{}
+		}
+		return
+	}
+	since := o.trouble.Since
+	if since.IsZero() {
+		since = o.Clock.Now()
+	}
+	o.trouble = Trouble{Class: supabase.Classify(err), Message: err.Error(), Since: since}
+}
