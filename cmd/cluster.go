@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
+	"github.com/soundcheck-io/latency-operator/controllers"
+)
+
+// cluster is where the operator works, and who it is there.
+type cluster struct {
+	config    *rest.Config
+	namespace string
+	// identity tells this process from others in the election. A container that restarts in its pod keeps it.
+	identity string
+	// self is what events about the operator are about: its pod, or the Lease where it runs outside of one.
+	self runtime.Object
+}
+
+func clusterOf(opts *options) (*cluster, error) {
+	if opts.Kubeconfig != "" { // the flag may be a list of files, as the variable may: only the default rules know how
+		if err := os.Setenv("KUBECONFIG", opts.Kubeconfig); err != nil {
+			return nil, err
+		}
+	}
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil)
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("no cluster: set KUBECONFIG, or run the operator in a pod: %w", err)
+	}
+	c := &cluster{config: config, namespace: opts.Namespace}
+	config.UserAgent = "latency-operator/" + buildVersion()
+	// The API server has its own fairness; what we send is bounded by the budget of status writes and by the sync's writers.
+	config.QPS = -1
+	if c.namespace == "" {
+		if c.namespace, _, err = loader.Namespace(); err != nil {
+			return nil, fmt.Errorf("find the namespace: set POD_NAMESPACE: %w", err)
+		}
+	}
+	pod, uid := os.Getenv("POD_NAME"), os.Getenv("POD_UID")
+	if pod != "" {
+		c.identity = pod
+		c.self = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: pod, UID: types.UID(uid)}}
+		return c, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("find the name of this machine: %w", err)
+	}
+	c.identity = host + "_" + string(uuid.NewUUID())
+	c.self = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: controllers.LeaseName}}
+	return c, nil
+}
+
+func newManager(c *cluster, opts *options, log logr.Logger) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	metrics := metricsserver.Options{BindAddress: opts.MetricsBindAddress, SecureServing: opts.MetricsSecure, CertDir: opts.MetricsCertDir}
+	if opts.MetricsSecure {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	mgr, err := ctrl.NewManager(c.config, ctrl.Options{
+		Scheme:                 scheme,
+		Logger:                 log,
+		Metrics:                metrics,
+		HealthProbeBindAddress: opts.HealthProbeBindAddress,
+		Cache: cache.Options{
+			DefaultNamespaces: map[string]cache.Config{c.namespace: {}},
+			DefaultTransform:  cache.TransformStripManagedFields(),
+		},
+		// What is left to do at the end is done after the manager has stopped.
+		GracefulShutdownTimeout: ptr.To(10 * time.Second),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the manager: %w", err)
+	}
+	return mgr, nil
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
+)
+
+// options are the operator's settings: a flag each, or the variable named beside it. Secrets have no flag, because
+// everybody on a machine can read the arguments of its processes.
+type options struct {
+	SupabaseURL     string `env:"SUPABASE_URL" help:"URL of the Supabase project; its REST API is below it at /rest/v1." placeholder:"URL"`
+	KeyFile         string `name:"supabase-service-role-key-file" env:"SUPABASE_SERVICE_ROLE_KEY_FILE" help:"File with the key, in place of the variable SUPABASE_SERVICE_ROLE_KEY. It is read again when it changes." placeholder:"FILE"`
+	AccessTokenFile string `name:"supabase-access-token-file" env:"SUPABASE_ACCESS_TOKEN_FILE" help:"File with the JWT of a role with fewer rights, in place of the variable SUPABASE_ACCESS_TOKEN. It is read again when it changes." placeholder:"FILE"`
+
+	PollerBaseURL      string `env:"POLLER_BASE_URL" default:"http://phoenix.polling.corp.cableone.net:4402" help:"SpreeDB." placeholder:"URL"`
+	PollerThroughProxy bool   `help:"Send polls through HTTP_PROXY and its like."`
+	PollInterval       millis `name:"poll-interval-ms" env:"POLL_INTERVAL_MS" default:"5000" help:"How often the jobs table is looked at, in milliseconds."`
+	PollTimeout        millis `name:"poll-timeout-ms" env:"POLL_TIMEOUT_MS" default:"10000" help:"How long one latency request may take, in milliseconds."`
+	MaxPollsInFlight   int64  `default:"5000" help:"How many latency requests may run at once; slots beyond that stay unmeasured with the reason Overload."`
+
+	Namespace             string        `env:"POD_NAMESPACE" help:"The one namespace that holds the LatencyJobs. Default: the pod's own, else the kubeconfig's, else default." placeholder:"NAME"`
+	Kubeconfig            string        `env:"KUBECONFIG" help:"The cluster, where the operator runs outside one." placeholder:"FILE"`
+	KeepFinished          time.Duration `default:"24h" help:"How long a LatencyJob stays visible after its job has ended."`
+	StatusWritesPerSecond float64       `default:"10" help:"How many statuses may be written to the API server in a second; transitions go first."`
+
+	OutboxLimit   int           `default:"500000" help:"How many samples are held at most while Supabase does not take them; the oldest are given up for newer ones."`
+	LastPingTrail time.Duration `default:"30s" help:"How far the jobs' last_ping_at may lag in a large installation."`
+
+	MetricsBindAddress     string        `default:"0" help:"Where metrics are served, such as :8443; 0 serves none." placeholder:"ADDRESS"`
+	MetricsSecure          bool          `default:"true" negatable:"" help:"Serve metrics over TLS, and only to whoever the API server says may read /metrics."`
+	MetricsCertDir         string        `help:"Folder with tls.crt and tls.key for the metrics, read again when they change. Default: a self-signed certificate." placeholder:"FOLDER"`
+	HealthProbeBindAddress string        `default:"0" help:"Where /healthz and /readyz are served, such as :8081; 0 serves none." placeholder:"ADDRESS"`
+	ShutdownTimeout        time.Duration `default:"30s" help:"How long polls in flight and unsent samples may take at the end. The pod's grace period must be longer."`
+
+	LogLevel  string           `default:"info" enum:"info,debug" help:"info, or debug to see each poll."`
+	LogFormat string           `default:"json" enum:"json,console" help:"json, or console for people."`
+	Version   kong.VersionFlag `help:"Print the version."`
+
+	// Secrets, from the environment.
+	key, accessToken string
+}
+
+// millis is a time given as a number of milliseconds.
+type millis time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *millis) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil || n < 100 || n > 3_600_000 {
+		return errors.New("give a whole number of milliseconds from 100 to 3600000")
+	}
+	*m = millis(time.Duration(n) * time.Millisecond)
+	return nil
+}
+
+// parse reads arguments and environment.
+func parse(args []string) (*options, error) {
+	dropEmptyVariables()
+	opts := &options{key: os.Getenv("SUPABASE_SERVICE_ROLE_KEY"), accessToken: os.Getenv("SUPABASE_ACCESS_TOKEN")}
+	parser, err := kong.New(opts, kong.Name("latency-operator"),
+		kong.Description("Measures the latency of Sound Check's jobs: mirrors them from Supabase into LatencyJobs, polls SpreeDB, and stores the samples."),
+		kong.UsageOnError(), kong.Vars{"version": buildVersion()})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return nil, err
+	}
+	return opts, opts.check()
+}
+
+// dropEmptyVariables makes a variable that is set to nothing as good as unset, which is what templates leave behind.
+func dropEmptyVariables() {
+	for _, entry := range os.Environ() {
+		if name, value, _ := strings.Cut(entry, "="); value == "" && name != "" {
+			_ = os.Unsetenv(name)
+		}
+	}
+}
+
+// check finds what is missing or cannot work, in one sentence that names the variable.
+func (o *options) check() error {
+	if err := supabase.CheckURL(o.SupabaseURL); err != nil {
+		return err
+	}
+	switch {
+	case o.key == "" && o.KeyFile == "":
+		return supabase.ErrNoKey
+	case o.key != "" && o.KeyFile != "":
+		return errors.New("both SUPABASE_SERVICE_ROLE_KEY and SUPABASE_SERVICE_ROLE_KEY_FILE are set: give one of them")
+	case o.accessToken != "" && o.AccessTokenFile != "":
+		return errors.New("both SUPABASE_ACCESS_TOKEN and SUPABASE_ACCESS_TOKEN_FILE are set: give one of them")
+	}
+	for _, positive := range []struct {
+		flag string
+		ok   bool
+	}{
+		{"max-polls-in-flight", o.MaxPollsInFlight > 0},
+		{"keep-finished", o.KeepFinished >= 0},
+		{"status-writes-per-second", o.StatusWritesPerSecond > 0},
+		{"outbox-limit", o.OutboxLimit > 0},
+		{"last-ping-trail", o.LastPingTrail > 0},
+		{"shutdown-timeout", o.ShutdownTimeout > 0},
+	} {
+		if !positive.ok {
+			return fmt.Errorf("--%s must be more than zero", positive.flag)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/soundcheck-io/latency-operator/controllers"
+	"github.com/soundcheck-io/latency-operator/internal/metrics"
+	"github.com/soundcheck-io/latency-operator/internal/outbox"
+	"github.com/soundcheck-io/latency-operator/internal/spreedb"
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
+)
+
+const (
+	// batchSize stays well below what Supabase can store within its statement timeout of 8 s.
+	batchSize = 500
+	linger    = time.Second
+	// workers is how many jobs are decided about at once. A decision takes microseconds and waits for nothing.
+	workers = 16
+)
+
+// operator is everything that runs, wired together.
+type operator struct {
+	log      logr.Logger
+	mgr      ctrl.Manager
+	poller   *controllers.Poller
+	outbox   *outbox.Outbox
+	statuses *controllers.StatusReconciler
+	timeout  time.Duration
+}
+
+// run operates until ctx ends, and then finishes what it has begun.
+func run(ctx context.Context, opts *options, log logr.Logger) error {
+	op, err := wire(opts, log)
+	if err != nil {
+		return err
+	}
+	log.Info("Starting", "version", buildVersion())
+	delivering, stopDelivering := context.WithCancel(context.WithoutCancel(ctx))
+	delivered := make(chan struct{})
+	go func() {
+		defer close(delivered)
+		op.outbox.Run(delivering)
+	}()
+	err = op.mgr.Start(ctx)
+	op.finish(context.WithoutCancel(ctx), func() { stopDelivering(); <-delivered })
+	log.Info("Stopped")
+	return err
+}
+
+// finish lets the polls in flight end, sends what they brought, and shows it in the statuses.
+func (o *operator) finish(ctx context.Context, stopDelivering func()) {
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	o.poller.Drain(ctx)
+	stopDelivering()
+	o.outbox.Flush(ctx)
+	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancelLast()
+	o.statuses.Flush(last)
+}
+
+// wire makes all parts and hands each what it needs.
+func wire(opts *options, log logr.Logger) (*operator, error) {
+	clk := clock.RealClock{}
+	counts := metrics.New(ctrlmetrics.Registry)
+	userAgent := "latency-operator/" + buildVersion() + " (+https://github.com/soundcheck-io/latency-operator)"
+
+	credentials, err := supabase.NewCredentials(
+		supabase.Source{Variable: "SUPABASE_SERVICE_ROLE_KEY", Value: opts.key, File: opts.KeyFile},
+		supabase.Source{Variable: "SUPABASE_ACCESS_TOKEN", Value: opts.accessToken, File: opts.AccessTokenFile}, clk)
+	if err != nil {
+		return nil, err
+	}
+	database, err := supabase.New(supabase.Options{
+		URL: opts.SupabaseURL, Credentials: credentials, UserAgent: userAgent, Observer: counts, Clock: clk,
+	})
+	if err != nil {
+		return nil, err
+	}
+	prober, err := spreedb.New(spreedb.Options{BaseURL: opts.PollerBaseURL, UserAgent: userAgent, UseProxy: opts.PollerThroughProxy})
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := clusterOf(opts)
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := newManager(cluster, opts, log)
+	if err != nil {
+		return nil, err
+	}
+
+	board := controllers.NewBoard()
+	box := outbox.New(outbox.Options{
+		Store: database, Listener: board, Observer: counts, Clock: clk, Log: log.WithName("outbox"),
+		Limit: opts.OutboxLimit, Batch: batchSize, Linger: linger, Trail: opts.LastPingTrail,
+	})
+	op := &operator{
+		log: log, mgr: mgr, outbox: box, timeout: opts.ShutdownTimeout,
+		poller: controllers.NewPoller(prober, opts.MaxPollsInFlight),
+	}
+	parts := controllers.Parts{
+		Namespace: cluster.namespace, Clock: clk, Board: board, Poller: op.poller, Outbox: box, Ownership: controllers.Everything{},
+		Observer: counts, Rows: database, Finisher: database, Health: &controllers.PollHealth{}, Trouble: func() outbox.Trouble { return box.Status().Trouble },
+		PollTimeout: time.Duration(opts.PollTimeout), SyncEvery: time.Duration(opts.PollInterval), KeepFinished: opts.KeepFinished,
+		Workers: workers, StatusBudget: rate.NewLimiter(rate.Limit(opts.StatusWritesPerSecond), max(1, int(opts.StatusWritesPerSecond))),
+	}
+	election, err := controllers.NewElection(cluster.config, cluster.namespace, cluster.identity, log.WithName("election"))
+	if err != nil {
+		return nil, err
+	}
+	parts.Leadership = election
+	set, err := controllers.SetUp(mgr, parts)
+	if err != nil {
+		return nil, err
+	}
+	op.statuses = set.Statuses
+	herald := &controllers.Herald{
+		Clock: clk, Log: log.WithName("herald"), Key: credentials, Schema: database, Outbox: box, Sync: set.Sync, Polls: parts.Health,
+		Recorder: mgr.GetEventRecorder("latency-operator"), Regarding: cluster.self, Every: 2 * time.Second,
+	}
+	if err := errors.Join(mgr.Add(election), mgr.Add(herald), addProbes(mgr)); err != nil {
+		return nil, err
+	}
+	metrics.Collect(ctrlmetrics.Registry, metrics.Sources{
+		Outbox: box.Status, Phases: board.Phases, Now: clk.Now,
+		Key: func() (supabase.KeyInfo, bool) {
+			info, err := credentials.Info()
+			return info, err != nil || herald.Raised(controllers.EventKeyRefused)
+		},
+	})
+	return op, nil
+}
+
+// addProbes adds /healthz and /readyz. Ready means that the LatencyJobs are known: a database or SpreeDB that is away is
+// nothing that a restart would mend.
+func addProbes(mgr ctrl.Manager) error {
+	ping := func(*http.Request) error { return nil }
+	synced := func(req *http.Request) error {
+		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return fmt.Errorf("the LatencyJobs are not read yet")
+		}
+		return nil
+	}
+	return errors.Join(mgr.AddHealthzCheck("ping", ping), mgr.AddReadyzCheck("cache", synced))
+}

@@ -1,0 +1,273 @@
+// Package controllers holds the reconcilers: the sync controller mirrors the rows of Sound Check into LatencyJobs, the
+// LatencyJob reconciler decides slot by slot what to poll, the completion reconciler ends jobs in the database, and the
+// status reconciler writes what people see.
+package controllers
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
+	"github.com/soundcheck-io/latency-operator/internal/ledger"
+	"github.com/soundcheck-io/latency-operator/internal/outbox"
+	"github.com/soundcheck-io/latency-operator/internal/sample"
+	"github.com/soundcheck-io/latency-operator/internal/schedule"
+	"github.com/soundcheck-io/latency-operator/internal/spreedb"
+)
+
+const (
+	// forgetAfter is how long a job is remembered after its LatencyJob is gone: one deleted by hand comes back at the
+	// next sync and goes on where it was.
+	forgetAfter = 10 * time.Minute
+	// soonest is the least time until a requeue: controller-runtime takes zero for never.
+	soonest = time.Millisecond
+)
+
+// Outbox takes the samples that were measured.
+type Outbox interface {
+	// Put takes responsibility for a sample, or says why not. It does not wait for the database.
+	Put(s sample.Sample) error
+	// Pending counts the samples of a job that it holds.
+	Pending(jobID string) int
+	// Forget drops what is remembered about a job that is over.
+	Forget(jobID string)
+}
+
+// Ownership decides who polls a job: one process polls all of them, several share them.
+type Ownership interface {
+	Owns(jobID string) bool
+}
+
+// Everything is the Ownership of a process that is alone.
+type Everything struct{}
+
+// Owns reports true.
+func (Everything) Owns(string) bool { return true }
+
+// Observer is told what the reconcilers did.
+type Observer interface {
+	// Polled is called after each poll that yielded a sample: how late it was sent, and how long the answer took.
+	Polled(status sample.Status, lateness, took time.Duration, at time.Time)
+	// Unmeasured is called when slots passed without a poll.
+	Unmeasured(why ledger.Reason, slots int64)
+	// StatusWritten is called after each status that was written to the API server.
+	StatusWritten()
+	// Synced is called after each sync that went through, with the number of rows that cannot be mirrored as they are.
+	Synced(at time.Time, invalid int)
+}
+
+// LatencyJobReconciler decides, for one job at a time, what to do in the current slot, and comes back at the next.
+// Polls run beside it, so that it never waits for the network.
+type LatencyJobReconciler struct {
+	client.Client
+	Clock       clock.PassiveClock
+	Board       *Board
+	Poller      *Poller
+	Outbox      Outbox
+	Ownership   Ownership
+	Observer    Observer
+	Health      *PollHealth
+	Completions *CompletionReconciler
+	Statuses    *StatusReconciler
+	// PollTimeout is how long one request to SpreeDB may take; see schedule.Deadline.
+	PollTimeout time.Duration
+	// Workers is how many jobs are decided about at once.
+	Workers int
+
+	log  logr.Logger
+	bell *bell
+}
+
+// SetupWithManager registers the reconciler. Reconciling wakes only on changes of the spec and on the clock.
+func (r *LatencyJobReconciler) SetupWithManager(mgr ctrl.Manager, namespace string) error {
+	r.log = mgr.GetLogger().WithName("latencyjob")
+	r.bell = &bell{namespace: namespace}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.LatencyJob{}, builder.WithPredicates(specChanged)).
+		Named("latencyjob").
+		WatchesRawSource(r.bell.source()).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.Workers,
+			NeedLeaderElection:      ptr.To(false),
+			LogConstructor:          func(*reconcile.Request) logr.Logger { return r.log },
+		}).
+		Complete(r)
+}
+
+// specChanged lets through what decisions are made from: spec, labels and annotations, and not our own status writes.
+var specChanged = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})
+
+// Reconcile decides about one job and acts on it.
+func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var job v1alpha1.LatencyJob
+	if err := r.Get(ctx, req.NamespacedName, &job); err != nil {
+		if !apierrors.IsNotFound(err) {
+			return ctrl.Result{}, err
+		}
+		return r.absent(req.Name), nil
+	}
+	if !r.Ownership.Owns(job.Spec.JobID) || r.Poller.Draining() {
+		return ctrl.Result{}, nil
+	}
+	e := r.Board.open(&job)
+	held := r.Outbox.Pending(job.Spec.JobID)
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.absentSince = time.Time{}
+	now := r.Clock.Now()
+	d := decide(e.view(&job, held), now)
+	if e.gone {
+		return ctrl.Result{}, nil
+	}
+	r.act(e, &job, d, now)
+	if d.wake.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	// A requeue keeps the priority that the key came with, which is low for everything found at start: say it.
+	return ctrl.Result{RequeueAfter: max(d.wake.Sub(r.Clock.Now()), soonest), Priority: ptr.To(routine)}, nil
+}
+
+// absent deals with a LatencyJob that does not exist: it is forgotten some time later.
+func (r *LatencyJobReconciler) absent(name string) ctrl.Result {
+	e := r.Board.lookup(name)
+	if e == nil {
+		return ctrl.Result{}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := r.Clock.Now()
+	if e.absentSince.IsZero() {
+		e.absentSince = now
+	}
+	if left := e.absentSince.Add(forgetAfter).Sub(now); left > 0 {
+		return ctrl.Result{RequeueAfter: left, Priority: ptr.To(routine)}
+	}
+	r.Board.forget(name)
+	r.Outbox.Forget(name)
+	return ctrl.Result{}
+}
+
+// act carries out a decision. The caller holds e.mu.
+func (r *LatencyJobReconciler) act(e *entry, job *v1alpha1.LatencyJob, d decision, now time.Time) {
+	grid := gridOf(&job.Spec)
+	skipped := r.skip(e, grid, d.skip)
+	if d.poll >= 0 {
+		r.poll(e, job, grid, d.poll, now)
+	}
+	if d.phase == v1alpha1.PhaseCompleting {
+		r.Completions.bell.ring(job.Name, routine)
+	}
+	switch {
+	case d.phase != e.phase:
+		r.Statuses.mark(e, job.Name, urgent)
+	case skipped > 0 || job.Status.ObservedGeneration != job.Generation:
+		r.Statuses.mark(e, job.Name, routine)
+	}
+}
+
+func (r *LatencyJobReconciler) skip(e *entry, grid schedule.Grid, s *skip) int64 {
+	if s == nil {
+		return 0
+	}
+	why := s.why
+	if e.ledger.InFlight() {
+		why = ledger.Busy
+	}
+	n := e.ledger.Skip(grid, s.through, why)
+	if n > 0 {
+		r.Observer.Unmeasured(why, n)
+	}
+	return n
+}
+
+// poll begins the poll of a slot, or notes that the limits leave no room for it.
+func (r *LatencyJobReconciler) poll(e *entry, job *v1alpha1.LatencyJob, grid schedule.Grid, slot int64, now time.Time) {
+	target, err := netip.ParseAddr(job.Spec.TargetIP)
+	if err != nil { // the API server has checked it; whoever gets around that gets a visible reason
+		r.skip(e, grid, &skip{slot, ledger.NoTarget})
+		return
+	}
+	p := polling{
+		entry: e, name: job.Name, jobID: job.Spec.JobID, grid: grid, slot: slot,
+		sent: now.UTC().Truncate(time.Microsecond), deadline: schedule.Deadline(grid.Cadence, r.PollTimeout),
+	}
+	if !r.Poller.start(target, p.deadline, func(res spreedb.Result) { r.finish(p, res) }) {
+		r.skip(e, grid, &skip{slot, ledger.Overload})
+		return
+	}
+	e.ledger.Begin(grid, slot)
+}
+
+// polling is a poll in flight.
+type polling struct {
+	entry    *entry
+	name     string
+	jobID    string
+	grid     schedule.Grid
+	slot     int64
+	sent     time.Time
+	deadline time.Duration
+}
+
+// finish records what a poll found. It runs beside the reconcilers.
+func (r *LatencyJobReconciler) finish(p polling, res spreedb.Result) {
+	e := p.entry
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := r.Clock.Now()
+	over := !now.Before(p.grid.End())
+	if res.Aborted {
+		e.ledger.Abandon(ledger.OperatorDown)
+		return
+	}
+	due := p.grid.Due(p.slot).UTC().Truncate(time.Microsecond)
+	outcome := ledger.Outcome{
+		Sample: sample.Sample{
+			JobID: p.jobID, Slot: p.slot, ScheduledAt: due, RecordedAt: p.sent,
+			Status: res.Status, RTT: res.RTT, Jitter: e.ledger.Jitter(res.RTT),
+		},
+		Message: res.Message, Poller: res.Poller,
+	}
+	if err := r.Outbox.Put(outcome.Sample); err != nil {
+		r.refused(p, err)
+		return
+	}
+	wasDown := e.ledger.Down()
+	e.ledger.Finish(outcome)
+	r.Observer.Polled(res.Status, p.sent.Sub(due), now.Sub(p.sent), now)
+	r.Health.Note(res.Status, res.Message, now)
+	r.log.V(1).Info("Polled", "job", p.jobID, "slot", p.slot, "status", res.Status, "message", res.Message)
+	priority := routine
+	if e.ledger.Down() != wasDown {
+		priority = urgent
+	}
+	r.Statuses.mark(e, p.name, priority)
+	if over {
+		r.bell.ring(p.name, urgent)
+	}
+}
+
+// refused deals with a sample that the outbox does not take. The caller holds the entry.
+func (r *LatencyJobReconciler) refused(p polling, err error) {
+	e := p.entry
+	e.ledger.Abandon(ledger.OperatorDown)
+	if errors.Is(err, outbox.ErrJobGone) {
+		e.gone = true
+		return
+	}
+	r.log.Error(err, "Sample was not taken", "job", p.jobID, "slot", p.slot)
+}

@@ -1,0 +1,274 @@
+package controllers
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
+	"github.com/soundcheck-io/latency-operator/internal/ledger"
+	"github.com/soundcheck-io/latency-operator/internal/sample"
+)
+
+// Delivery is how the outbox fares, in the words of the Delivered condition.
+type Delivery struct {
+	// Reason is one of the reasons of the Delivered condition.
+	Reason string
+	// Message is a sentence about it.
+	Message string
+}
+
+// facts is everything that a status is computed from, besides the LatencyJob and the time.
+type facts struct {
+	decision decision
+	ledger   *ledger.Ledger
+	endedAt  time.Time
+	rejected string
+	held     int
+	delivery Delivery
+}
+
+// statusOf computes the whole status of a job. It is a function of its arguments alone.
+func statusOf(job *v1alpha1.LatencyJob, f facts, now time.Time) v1alpha1.LatencyJobStatus {
+	account := f.ledger.Account()
+	status := v1alpha1.LatencyJobStatus{
+		ObservedGeneration: job.Generation,
+		Phase:              f.decision.phase,
+		AsOf:               &metav1.Time{Time: now},
+		Slots:              slotCounts(job, f.ledger, f.decision.phase),
+		Samples: v1alpha1.SampleCounts{
+			Total:       account.Totals.Samples(),
+			Success:     account.Totals.Success,
+			Missed:      account.Totals.Missed,
+			SystemError: account.Totals.SystemError,
+		},
+		RTT:        rttSummary(&account.Totals),
+		Last:       lastSample(&account),
+		LastError:  lastError(&account),
+		Checkpoint: checkpointOf(&account),
+		Conditions: append([]metav1.Condition(nil), job.Status.Conditions...),
+	}
+	if share, ok := account.Totals.Loss(); ok {
+		status.Loss = percent(share)
+	}
+	if share, ok := account.Totals.Errors(); ok {
+		status.Errors = percent(share)
+	}
+	if mean, ok := account.Totals.JitterMean(); ok {
+		status.Jitter = milliseconds(mean)
+	}
+	switch f.decision.phase {
+	case v1alpha1.PhasePending, v1alpha1.PhaseRunning:
+		status.NextPollTime = &metav1.MicroTime{Time: f.decision.wake}
+	default:
+	}
+	if isFinal(status.Phase) {
+		status.CompletionTime = completionTime(job, f.endedAt, now)
+	}
+	status.Message = message(job, f)
+	setConditions(&status, job, f, now)
+	return status
+}
+
+func slotCounts(job *v1alpha1.LatencyJob, l *ledger.Ledger, phase v1alpha1.JobPhase) v1alpha1.SlotCounts {
+	account := l.Account()
+	due := l.Due()
+	counts := v1alpha1.SlotCounts{Due: due, Total: due, Unmeasured: account.UnmeasuredTotal()}
+	if !isFinal(phase) {
+		grid := gridOf(&job.Spec)
+		counts.Total += grid.Slots() - l.First(grid)
+	}
+	if counts.Unmeasured > 0 {
+		by := account.Unmeasured
+		counts.UnmeasuredBy = &v1alpha1.UnmeasuredCounts{
+			OperatorDown: by[ledger.OperatorDown],
+			Busy:         by[ledger.Busy],
+			Overload:     by[ledger.Overload],
+			Suspended:    by[ledger.Suspended],
+			NoTarget:     by[ledger.NoTarget],
+		}
+	}
+	return counts
+}
+
+func rttSummary(t *ledger.Totals) *v1alpha1.RTTSummary {
+	mean, ok := t.RTTMean()
+	if !ok {
+		return nil
+	}
+	return &v1alpha1.RTTSummary{
+		Last: milliseconds(t.RTTLast),
+		Min:  milliseconds(t.RTTMin),
+		Avg:  milliseconds(mean),
+		Max:  milliseconds(t.RTTMax),
+	}
+}
+
+func lastSample(a *ledger.Account) *v1alpha1.LastSample {
+	if a.Last.Status == "" {
+		return nil
+	}
+	return &v1alpha1.LastSample{
+		Status:       v1alpha1.SampleStatus(a.Last.Status),
+		ScheduledAt:  metav1.MicroTime{Time: a.Last.ScheduledAt},
+		RecordedAt:   metav1.MicroTime{Time: a.Last.RecordedAt},
+		Poller:       clip(a.Last.Poller, 128),
+		MissesInARow: a.MissesInARow,
+	}
+}
+
+func lastError(a *ledger.Account) *v1alpha1.LastError {
+	if a.LastError.Status == "" {
+		return nil
+	}
+	text := clip(a.LastError.Message, 256)
+	if text == "" {
+		text = "no reply"
+	}
+	return &v1alpha1.LastError{Message: text, Time: metav1.MicroTime{Time: a.LastError.RecordedAt}}
+}
+
+func completionTime(job *v1alpha1.LatencyJob, endedAt, now time.Time) *metav1.Time {
+	switch {
+	case job.Status.CompletionTime != nil && isFinal(job.Status.Phase):
+		return job.Status.CompletionTime
+	case !endedAt.IsZero():
+		return &metav1.Time{Time: endedAt}
+	default:
+		return &metav1.Time{Time: now}
+	}
+}
+
+// message says in a sentence why the job is in its phase.
+func message(job *v1alpha1.LatencyJob, f facts) string {
+	problem := job.Annotations[v1alpha1.RowProblemAnnotation]
+	switch f.decision.phase {
+	case v1alpha1.PhasePending:
+		return "Starts at " + job.Spec.StartedAt.UTC().Format(time.RFC3339)
+	case v1alpha1.PhaseWaiting:
+		if problem != "" {
+			return clip("Waits for a usable target IP: "+problem, 512)
+		}
+		return "Waits for a target IP: the job's row in Sound Check has none yet"
+	case v1alpha1.PhaseSuspended:
+		return "Paused by spec.suspend; set it to false to go on"
+	case v1alpha1.PhaseCompleting:
+		if f.held > 0 {
+			return fmt.Sprintf("Over; %d samples are not stored yet", f.held)
+		}
+		return "Over; the last poll or the job's row is being settled"
+	case v1alpha1.PhaseCompleted:
+		return "Ran to its end"
+	case v1alpha1.PhaseCancelled:
+		return "Cancelled in Sound Check"
+	case v1alpha1.PhaseFailed:
+		account := f.ledger.Account()
+		if account.Totals.Samples() == 0 && account.Unmeasured[ledger.NoTarget] > 0 {
+			return "Had no usable target IP through its whole duration"
+		}
+		return "Failed in Sound Check"
+	case v1alpha1.PhaseRunning:
+		return running(f, problem)
+	default:
+		return "Made by hand: no row in Sound Check stands behind it, so it is never polled; delete it"
+	}
+}
+
+func running(f facts, problem string) string {
+	account := f.ledger.Account()
+	switch {
+	case problem != "":
+		return clip("Goes on as it was before its row in Sound Check became unusable: "+problem, 512)
+	case account.Away():
+		return clip("SpreeDB cannot measure: "+account.LastError.Message, 512)
+	case account.Down():
+		return "The device does not answer"
+	default:
+		return "Measuring"
+	}
+}
+
+func setConditions(status *v1alpha1.LatencyJobStatus, job *v1alpha1.LatencyJob, f facts, now time.Time) {
+	set := func(kind string, value metav1.ConditionStatus, reason, text string) {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: kind, Status: value, Reason: reason, Message: text,
+			ObservedGeneration: job.Generation, LastTransitionTime: metav1.Time{Time: now},
+		})
+	}
+	ready := readyReason(f)
+	value := metav1.ConditionFalse
+	if ready == v1alpha1.ReasonMeasuring || ready == v1alpha1.ReasonFinished {
+		value = metav1.ConditionTrue
+	}
+	set(v1alpha1.ConditionReady, value, ready, status.Message)
+
+	if ready == v1alpha1.ReasonNotMirrored {
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionDelivered)
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionComplete)
+		set(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonNotMirrored, status.Message)
+		return
+	}
+	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionStalled)
+	switch {
+	case f.rejected != "":
+		set(v1alpha1.ConditionDelivered, metav1.ConditionFalse, v1alpha1.ReasonRowRejected, clip(f.rejected, 512))
+	case f.held > 0 && f.delivery.Reason != v1alpha1.ReasonUpToDate:
+		set(v1alpha1.ConditionDelivered, metav1.ConditionFalse, f.delivery.Reason, clip(f.delivery.Message, 512))
+	default:
+		set(v1alpha1.ConditionDelivered, metav1.ConditionTrue, v1alpha1.ReasonUpToDate, "All samples taken so far are stored or on their way")
+	}
+	if isFinal(status.Phase) {
+		set(v1alpha1.ConditionComplete, metav1.ConditionTrue, string(status.Phase), status.Message)
+	} else {
+		set(v1alpha1.ConditionComplete, metav1.ConditionFalse, "NotOver", "The job is not over yet")
+	}
+}
+
+func readyReason(f facts) string {
+	switch f.decision.phase {
+	case v1alpha1.PhasePending:
+		return v1alpha1.ReasonNotStarted
+	case v1alpha1.PhaseWaiting:
+		return v1alpha1.ReasonWaitingForTarget
+	case v1alpha1.PhaseSuspended:
+		return v1alpha1.ReasonSuspended
+	case v1alpha1.PhaseRunning, v1alpha1.PhaseCompleting:
+		account := f.ledger.Account()
+		if account.Away() {
+			return v1alpha1.ReasonSpreeDBUnavailable
+		}
+		return v1alpha1.ReasonMeasuring
+	case v1alpha1.PhaseCompleted, v1alpha1.PhaseCancelled, v1alpha1.PhaseFailed:
+		return v1alpha1.ReasonFinished
+	default:
+		return v1alpha1.ReasonNotMirrored
+	}
+}
+
+// isDown tells whether the status says that the target is down.
+func isDown(status *v1alpha1.LatencyJobStatus) bool {
+	return status.Phase == v1alpha1.PhaseRunning && status.Last != nil && status.Last.MissesInARow >= ledger.DownAfter
+}
+
+// milliseconds writes a round-trip time for people: 12.345ms.
+func milliseconds(d time.Duration) string {
+	return strconv.FormatFloat(ledger.Milliseconds(d), 'f', 3, 64) + "ms"
+}
+
+// percent writes a share for people: 0.28%.
+func percent(share float64) string { return strconv.FormatFloat(share*100, 'f', 2, 64) + "%" }
+
+// clip bounds a text to what the API accepts, in whole characters.
+func clip(s string, n int) string {
+	runes := []rune(s)
+	if len(runes) <= n {
+		return s
+	}
+	return string(runes[:n-1]) + "…"
+}
+
+// sampleStatus is the inverse of the conversion in lastSample.
+func sampleStatus(s v1alpha1.SampleStatus) sample.Status { return sample.Status(s) }

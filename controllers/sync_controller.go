@@ -1,0 +1,295 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	applyv1alpha1 "github.com/soundcheck-io/latency-operator/api/applyconfiguration/api/v1alpha1"
+	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
+)
+
+const (
+	// SyncOwner is the field manager of the spec.
+	SyncOwner = "latency-sync"
+	// writers is how many LatencyJobs are written at once: enough for thousands in seconds, few enough not to disturb
+	// measuring.
+	writers = 8
+	// lookupChunk is how many rows are looked up at once.
+	lookupChunk = 100
+	// leadershipCheck is how soon a process that does not lead looks again.
+	leadershipCheck = time.Second
+)
+
+// Rows reads Sound Check's jobs.
+type Rows interface {
+	// RunningJobs lists all real_polling rows that say running.
+	RunningJobs(ctx context.Context) ([]supabase.Job, error)
+	// JobsByID looks up at most 101 rows, whatever they say.
+	JobsByID(ctx context.Context, ids []string) ([]supabase.Job, error)
+	// ReportJob tells the technician what is done about a job.
+	ReportJob(ctx context.Context, id, state, message string) error
+}
+
+// Leadership tells whether this process is the one that mirrors rows. Two at once would do no harm, only double work.
+type Leadership interface {
+	Leads() bool
+}
+
+// SyncRequest is the one key of the sync controller's queue.
+type SyncRequest struct{}
+
+// SyncReconciler mirrors the running real_polling rows into LatencyJobs.
+type SyncReconciler struct {
+	client.Client
+	Namespace  string
+	Clock      clock.PassiveClock
+	Rows       Rows
+	Leadership Leadership
+	Board      *Board
+	Outbox     Outbox
+	Observer   Observer
+	// Every is the time between two looks at the rows.
+	Every time.Duration
+	// KeepFinished is how long a LatencyJob stays visible after its job has ended.
+	KeepFinished time.Duration
+
+	log logr.Logger
+	// witness is the id of a row that was seen last: known to exist, unless it was deleted since.
+	witness string
+	// reported are the problems that were logged, by id of the row.
+	reported map[string]string
+
+	mu  sync.Mutex
+	err error
+}
+
+// SetupWithManager registers the reconciler.
+func (r *SyncReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.log = mgr.GetLogger().WithName("sync")
+	start := source.TypedFunc[SyncRequest](func(_ context.Context, q workqueue.TypedRateLimitingInterface[SyncRequest]) error {
+		q.Add(SyncRequest{})
+		return nil
+	})
+	return builder.TypedControllerManagedBy[SyncRequest](mgr).
+		Named("sync").
+		WatchesRawSource(start).
+		WithOptions(controller.TypedOptions[SyncRequest]{
+			NeedLeaderElection:    ptr.To(false), // Leadership decides: losing it must not end the process
+			RateLimiter:           workqueue.NewTypedItemExponentialFailureRateLimiter[SyncRequest](min(r.Every, 500*time.Millisecond), 30*time.Second),
+			ReconciliationTimeout: 5 * time.Minute,
+			LogConstructor:        func(*SyncRequest) logr.Logger { return r.log },
+		}).
+		Complete(r)
+}
+
+// LastError is why the last sync failed; nil when it went through, or when another process syncs.
+func (r *SyncReconciler) LastError() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// Reconcile compares rows and LatencyJobs once.
+func (r *SyncReconciler) Reconcile(ctx context.Context, _ SyncRequest) (ctrl.Result, error) {
+	if !r.Leadership.Leads() {
+		r.remember(nil)
+		return ctrl.Result{RequeueAfter: leadershipCheck}, nil
+	}
+	began := r.Clock.Now()
+	err := r.sync(ctx)
+	r.remember(err)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: max(r.Every-r.Clock.Since(began), soonest)}, nil
+}
+
+func (r *SyncReconciler) remember(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
+func (r *SyncReconciler) sync(ctx context.Context) error {
+	rows, err := r.Rows.RunningJobs(ctx)
+	if err != nil {
+		return fmt.Errorf("list the running jobs: %w", err)
+	}
+	var jobs v1alpha1.LatencyJobList
+	if err := r.List(ctx, &jobs, client.InNamespace(r.Namespace)); err != nil {
+		return fmt.Errorf("list the LatencyJobs: %w", err)
+	}
+	if len(rows) > 0 {
+		r.witness = rows[len(rows)-1].ID
+	}
+	gone := r.Board.goneJobs()
+	r.revive(rows, gone)
+	p := compare(rows, jobs.Items, gone, r.Clock.Now(), r.KeepFinished)
+	failed := r.write(ctx, p.apply, p.remove)
+	failed = errors.Join(failed, r.settleMissing(ctx, p.ask, jobs.Items), r.report(ctx, rows, p.problems))
+	if failed != nil {
+		return failed
+	}
+	r.Observer.Synced(r.Clock.Now(), len(p.problems))
+	return nil
+}
+
+// revive has a job polled again that was taken for gone, and whose row is there.
+func (r *SyncReconciler) revive(rows []supabase.Job, gone map[string]bool) {
+	if len(gone) == 0 {
+		return
+	}
+	for i := range rows {
+		if id := rows[i].ID; gone[id] {
+			r.Outbox.Forget(id)
+			r.Board.Present(id)
+		}
+	}
+}
+
+// settleMissing looks up the rows of LatencyJobs that are not among the running ones.
+func (r *SyncReconciler) settleMissing(ctx context.Context, ids []string, jobs []v1alpha1.LatencyJob) error {
+	var failed error
+	byName := make(map[string]*v1alpha1.LatencyJob, len(ids))
+	for i := range jobs {
+		byName[jobs[i].Name] = &jobs[i]
+	}
+	for chunk := range slices.Chunk(ids, lookupChunk) {
+		asked := make([]*v1alpha1.LatencyJob, len(chunk))
+		for i, id := range chunk {
+			asked[i] = byName[id]
+		}
+		failed = errors.Join(failed, r.settle(ctx, asked))
+	}
+	return failed
+}
+
+// settle asks for rows until an answer brings none of them. A server may return fewer rows than asked for without a word:
+// the rows left over are gone only when the last answer held the witness.
+func (r *SyncReconciler) settle(ctx context.Context, asked []*v1alpha1.LatencyJob) error {
+	for {
+		ids := make([]string, len(asked), len(asked)+1)
+		for i, job := range asked {
+			ids[i] = job.Name
+		}
+		if r.witness != "" && !slices.Contains(ids, r.witness) {
+			ids = append(ids, r.witness)
+		}
+		answer, err := r.Rows.JobsByID(ctx, ids)
+		if err != nil {
+			return fmt.Errorf("look up jobs that no longer run: %w", err)
+		}
+		if len(answer) > 0 {
+			r.witness = answer[0].ID
+		}
+		v := judge(asked, answer)
+		if err := r.write(ctx, v.apply, v.remove); err != nil {
+			return err
+		}
+		switch {
+		case len(v.open) == 0:
+			return nil
+		case len(v.open) < len(asked):
+			asked = v.open
+		case v.proven:
+			return r.write(ctx, nil, v.open)
+		default:
+			r.log.Info("Supabase returns none of the jobs that ran before; they go on", "jobs", len(v.open))
+			return nil
+		}
+	}
+}
+
+// write applies and removes LatencyJobs, several at once. One that cannot be written does not hold up the others.
+func (r *SyncReconciler) write(ctx context.Context, apply []change, remove []*v1alpha1.LatencyJob) error {
+	var mu sync.Mutex
+	var failed []error
+	note := func(err error) {
+		if err != nil {
+			mu.Lock()
+			failed = append(failed, err)
+			mu.Unlock()
+		}
+	}
+	var group errgroup.Group
+	group.SetLimit(writers)
+	for _, c := range apply {
+		group.Go(func() error { note(r.apply(ctx, c)); return nil })
+	}
+	for _, job := range remove {
+		group.Go(func() error { note(r.remove(ctx, job)); return nil })
+	}
+	_ = group.Wait() // note has the errors
+	if len(failed) > 3 {
+		return fmt.Errorf("%w (and %d more)", errors.Join(failed[:3]...), len(failed)-3)
+	}
+	return errors.Join(failed...)
+}
+
+func (r *SyncReconciler) apply(ctx context.Context, c change) error {
+	spec := applyv1alpha1.LatencyJobSpec().
+		WithJobID(c.spec.JobID).
+		WithCadenceSeconds(c.spec.CadenceSeconds).
+		WithDurationMinutes(c.spec.DurationMinutes).
+		WithStartedAt(c.spec.StartedAt).
+		WithState(c.spec.State)
+	if c.spec.TargetIP != "" { // what an apply leaves out is removed
+		spec = spec.WithTargetIP(c.spec.TargetIP)
+	}
+	job := applyv1alpha1.LatencyJob(c.spec.JobID, r.Namespace).
+		WithLabels(map[string]string{v1alpha1.MirroredLabel: v1alpha1.MirroredValue}).
+		WithSpec(spec)
+	if c.problem != "" {
+		job = job.WithAnnotations(map[string]string{v1alpha1.RowProblemAnnotation: c.problem})
+	}
+	if err := r.Apply(ctx, job, client.FieldOwner(SyncOwner), client.ForceOwnership); err != nil {
+		return fmt.Errorf("apply LatencyJob %s: %w", c.spec.JobID, err)
+	}
+	return nil
+}
+
+func (r *SyncReconciler) remove(ctx context.Context, job *v1alpha1.LatencyJob) error {
+	if err := r.Delete(ctx, job, client.Preconditions{UID: &job.UID}); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete LatencyJob %s: %w", job.Name, err)
+	}
+	r.log.Info("LatencyJob removed", "job", job.Name, "phase", job.Status.Phase)
+	return nil
+}
+
+// report names rows that cannot be measured as they stand: in the log when that changes, and in the row itself.
+func (r *SyncReconciler) report(ctx context.Context, rows []supabase.Job, problems map[string]string) error {
+	for id, problem := range problems {
+		if r.reported[id] != problem {
+			r.log.Info("Row cannot be measured as it stands", "job", id, "problem", problem)
+		}
+	}
+	r.reported = problems
+	for i := range rows {
+		row := &rows[i]
+		state, message := monitorOf(row, imageOf(row))
+		if state == row.MonitorState && message == row.MonitorMessage {
+			continue
+		}
+		if err := r.Rows.ReportJob(ctx, row.ID, state, message); err != nil {
+			return fmt.Errorf("tell Sound Check about job %s: %w", strings.ToValidUTF8(row.ID, "?"), err)
+		}
+	}
+	return nil
+}
