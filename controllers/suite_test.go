@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -256,6 +257,8 @@ func (w *world) phase(id string) func() v1alpha1.JobPhase {
 		return job.Status.Phase
 	}
 }
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 // soon waits for something.
 func (w *world) soon(actual any) AsyncAssertion {
