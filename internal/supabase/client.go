@@ -116,7 +116,7 @@ func (c *Client) do(ctx context.Context, what call, build func(*postgrest.Client
 		answer = networkError(what.op, unwrapURL(err))
 	}
 	if answer.class() == SchemaNotReady {
-		c.forgetSchema()
+		c.RecheckSchema()
 	}
 	return nil, 0, answer
 }

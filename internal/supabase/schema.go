@@ -55,7 +55,8 @@ func (c *Client) Schema() *Schema {
 	return c.schema
 }
 
-func (c *Client) forgetSchema() {
+// RecheckSchema has the next request ask again what the database has.
+func (c *Client) RecheckSchema() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.probed = time.Time{}
