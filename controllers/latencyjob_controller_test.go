@@ -42,7 +42,7 @@ func TestAJobRunsToItsEnd(t *testing.T) {
 	w.Expect(stored).To(Equal(w.text(`select $1::text`, itoa(s.Samples.Total))))
 	w.Expect(s.Slots.Total).To(Equal(int64(60)))
 	w.Expect(s.Slots.Due).To(Equal(int64(60)))
-	w.Expect(s.Samples.Total + s.Slots.Unmeasured).To(Equal(int64(60)), "every slot has one outcome")
+	w.Expect(s.Samples.Total+s.Slots.Unmeasured).To(Equal(int64(60)), "every slot has one outcome")
 	w.Expect(s.Slots.UnmeasuredBy.OperatorDown).To(Equal(s.Slots.Unmeasured))
 	w.Expect(s.Samples.Total).To(BeNumerically(">=", 3))
 	w.Expect(s.CompletionTime).NotTo(BeNil())
