@@ -69,77 +69,88 @@ func (o *operator) finish(ctx context.Context, stopDelivering func()) {
 	o.statuses.Flush(last)
 }
 
+// outside is what is reached over the network.
+type outside struct {
+	credentials *supabase.Credentials
+	database    *supabase.Client
+	prober      *spreedb.Client
+	cluster     *cluster
+}
+
+// connect prepares the clients. It makes no request, so that whoever is away holds up nothing.
+func connect(opts *options, counts *metrics.Metrics, clk clock.PassiveClock) (o outside, err error) {
+	userAgent := "latency-operator/" + buildVersion() + " (+https://github.com/soundcheck-io/latency-operator)"
+	o.credentials, err = supabase.NewCredentials(
+		supabase.Source{Variable: "SUPABASE_SERVICE_ROLE_KEY", Value: opts.key, File: opts.KeyFile},
+		supabase.Source{Variable: "SUPABASE_ACCESS_TOKEN", Value: opts.accessToken, File: opts.AccessTokenFile}, clk)
+	if err != nil {
+		return o, err
+	}
+	o.database, err = supabase.New(supabase.Options{
+		URL: opts.SupabaseURL, Credentials: o.credentials, UserAgent: userAgent, Observer: counts, Clock: clk,
+	})
+	if err != nil {
+		return o, err
+	}
+	o.prober, err = spreedb.New(spreedb.Options{BaseURL: opts.PollerBaseURL, UserAgent: userAgent, UseProxy: opts.PollerThroughProxy})
+	if err != nil {
+		return o, err
+	}
+	o.cluster, err = clusterOf(opts)
+	return o, err
+}
+
 // wire makes all parts and hands each what it needs.
 func wire(opts *options, log logr.Logger) (*operator, error) {
 	clk := clock.RealClock{}
 	counts := metrics.New(ctrlmetrics.Registry)
-	userAgent := "latency-operator/" + buildVersion() + " (+https://github.com/soundcheck-io/latency-operator)"
-
-	credentials, err := supabase.NewCredentials(
-		supabase.Source{Variable: "SUPABASE_SERVICE_ROLE_KEY", Value: opts.key, File: opts.KeyFile},
-		supabase.Source{Variable: "SUPABASE_ACCESS_TOKEN", Value: opts.accessToken, File: opts.AccessTokenFile}, clk)
+	out, err := connect(opts, counts, clk)
 	if err != nil {
 		return nil, err
 	}
-	database, err := supabase.New(supabase.Options{
-		URL: opts.SupabaseURL, Credentials: credentials, UserAgent: userAgent, Observer: counts, Clock: clk,
-	})
+	mgr, err := newManager(out.cluster, opts, log)
 	if err != nil {
 		return nil, err
 	}
-	prober, err := spreedb.New(spreedb.Options{BaseURL: opts.PollerBaseURL, UserAgent: userAgent, UseProxy: opts.PollerThroughProxy})
+	election, err := controllers.NewElection(out.cluster.config, out.cluster.namespace, out.cluster.identity, log.WithName("election"))
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := clusterOf(opts)
-	if err != nil {
-		return nil, err
-	}
-	mgr, err := newManager(cluster, opts, log)
-	if err != nil {
-		return nil, err
-	}
-
 	board := controllers.NewBoard()
 	box := outbox.New(outbox.Options{
-		Store: database, Listener: board, Observer: counts, Clock: clk, Log: log.WithName("outbox"),
+		Store: out.database, Listener: board, Observer: counts, Clock: clk, Log: log.WithName("outbox"),
 		Limit: opts.OutboxLimit, Batch: batchSize, Linger: linger, Trail: opts.LastPingTrail,
 	})
-	op := &operator{
-		log: log, mgr: mgr, outbox: box, timeout: opts.ShutdownTimeout,
-		poller: controllers.NewPoller(prober, opts.MaxPollsInFlight),
-	}
 	parts := controllers.Parts{
-		Namespace: cluster.namespace, Clock: clk, Board: board, Poller: op.poller, Outbox: box, Ownership: controllers.Everything{},
-		Observer: counts, Rows: database, Finisher: database, Health: &controllers.PollHealth{}, Trouble: func() outbox.Trouble { return box.Status().Trouble },
+		Namespace: out.cluster.namespace, Clock: clk, Board: board, Outbox: box, Observer: counts, Rows: out.database, Finisher: out.database,
+		Poller: controllers.NewPoller(out.prober, opts.MaxPollsInFlight), Health: &controllers.PollHealth{},
+		Ownership: controllers.Everything{}, Leadership: election, Trouble: func() outbox.Trouble { return box.Status().Trouble },
 		PollTimeout: time.Duration(opts.PollTimeout), SyncEvery: time.Duration(opts.PollInterval), KeepFinished: opts.KeepFinished,
 		Workers: workers, StatusBudget: rate.NewLimiter(rate.Limit(opts.StatusWritesPerSecond), max(1, int(opts.StatusWritesPerSecond))),
 	}
-	election, err := controllers.NewElection(cluster.config, cluster.namespace, cluster.identity, log.WithName("election"))
-	if err != nil {
-		return nil, err
-	}
-	parts.Leadership = election
 	set, err := controllers.SetUp(mgr, parts)
 	if err != nil {
 		return nil, err
 	}
-	op.statuses = set.Statuses
 	herald := &controllers.Herald{
-		Clock: clk, Log: log.WithName("herald"), Key: credentials, Schema: database, Outbox: box, Sync: set.Sync, Polls: parts.Health,
-		Recorder: mgr.GetEventRecorder("latency-operator"), Regarding: cluster.self, Every: 2 * time.Second,
+		Clock: clk, Log: log.WithName("herald"), Key: out.credentials, Schema: out.database, Outbox: box, Sync: set.Sync, Polls: parts.Health,
+		Recorder: mgr.GetEventRecorder("latency-operator"), Regarding: out.cluster.self, Every: 2 * time.Second,
 	}
 	if err := errors.Join(mgr.Add(election), mgr.Add(herald), addProbes(mgr)); err != nil {
 		return nil, err
 	}
 	metrics.Collect(ctrlmetrics.Registry, metrics.Sources{
-		Outbox: box.Status, Phases: board.Phases, Now: clk.Now,
-		Key: func() (supabase.KeyInfo, bool) {
-			info, err := credentials.Info()
-			return info, err != nil || herald.Raised(controllers.EventKeyRefused)
-		},
+		Outbox: box.Status, Phases: board.Phases, Now: clk.Now, Key: keyOf(out.credentials, herald),
 	})
-	return op, nil
+	return &operator{log: log, mgr: mgr, poller: parts.Poller, outbox: box, statuses: set.Statuses, timeout: opts.ShutdownTimeout}, nil
+}
+
+// keyOf describes the key, and tells whether it is refused or cannot work.
+func keyOf(credentials *supabase.Credentials, herald *controllers.Herald) func() (supabase.KeyInfo, bool) {
+	return func() (supabase.KeyInfo, bool) {
+		info, err := credentials.Info()
+		return info, err != nil || herald.Raised(controllers.EventKeyRefused)
+	}
 }
 
 // addProbes adds /healthz and /readyz. Ready means that the LatencyJobs are known: a database or SpreeDB that is away is

@@ -9,7 +9,6 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -53,7 +52,7 @@ func (r *CompletionReconciler) SetupWithManager(mgr ctrl.Manager, namespace stri
 		WatchesRawSource(r.bell.source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 8,
-			NeedLeaderElection:      ptr.To(false),
+			NeedLeaderElection:      new(false),
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](500*time.Millisecond, 30*time.Second),
 			LogConstructor:          func(*reconcile.Request) logr.Logger { return r.log },
 		}).

@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/internal/ledger"
@@ -44,7 +43,7 @@ func measured(last int64) func(*ledger.Ledger) {
 		grid := gridOf(specOf(nil))
 		for slot := l.First(grid); slot <= last; slot++ {
 			l.Begin(grid, slot)
-			l.Finish(ledger.Outcome{Sample: sample.Sample{Status: sample.Success, RTT: ptr.To(10.0)}})
+			l.Finish(ledger.Outcome{Sample: sample.Sample{Status: sample.Success, RTT: new(10.0)}})
 		}
 	}
 }
@@ -118,7 +117,7 @@ func target(ip string) func(*v1alpha1.LatencyJobSpec) {
 	return func(spec *v1alpha1.LatencyJobSpec) { spec.TargetIP = ip }
 }
 
-func suspend(spec *v1alpha1.LatencyJobSpec) { spec.Suspend = ptr.To(true) }
+func suspend(spec *v1alpha1.LatencyJobSpec) { spec.Suspend = new(true) }
 
 // inFlight plays polls up to a slot whose poll does not end.
 func inFlight(slot int64) func(*ledger.Ledger) {

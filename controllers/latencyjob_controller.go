@@ -12,7 +12,6 @@ import (
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -101,7 +100,7 @@ func (r *LatencyJobReconciler) SetupWithManager(mgr ctrl.Manager, namespace stri
 		WatchesRawSource(r.bell.source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Workers,
-			NeedLeaderElection:      ptr.To(false),
+			NeedLeaderElection:      new(false),
 			LogConstructor:          func(*reconcile.Request) logr.Logger { return r.log },
 		}).
 		Complete(r)
@@ -138,7 +137,7 @@ func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, nil
 	}
 	// A requeue keeps the priority that the key came with, which is low for everything found at start: say it.
-	return ctrl.Result{RequeueAfter: max(d.wake.Sub(r.Clock.Now()), soonest), Priority: ptr.To(routine)}, nil
+	return ctrl.Result{RequeueAfter: max(d.wake.Sub(r.Clock.Now()), soonest), Priority: new(routine)}, nil
 }
 
 // absent deals with a LatencyJob that does not exist: it is forgotten some time later.
@@ -154,7 +153,7 @@ func (r *LatencyJobReconciler) absent(name string) ctrl.Result {
 		e.absentSince = now
 	}
 	if left := e.absentSince.Add(forgetAfter).Sub(now); left > 0 {
-		return ctrl.Result{RequeueAfter: left, Priority: ptr.To(routine)}
+		return ctrl.Result{RequeueAfter: left, Priority: new(routine)}
 	}
 	r.Board.forget(name)
 	r.Outbox.Forget(name)

@@ -13,7 +13,6 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -55,7 +54,7 @@ func (r *StatusReconciler) SetupWithManager(mgr ctrl.Manager, namespace string) 
 		WatchesRawSource(r.bell.source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 4,
-			NeedLeaderElection:      ptr.To(false),
+			NeedLeaderElection:      new(false),
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](time.Second, time.Minute),
 			LogConstructor:          func(*reconcile.Request) logr.Logger { return log },
 		}).

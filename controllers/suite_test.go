@@ -19,7 +19,6 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -83,7 +82,7 @@ type world struct {
 	pollerURL string
 }
 
-func newWorld(t *testing.T, opts ...supabasetest.Option) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
 	g := NewWithT(t)
 	if apiServer == nil {
@@ -93,7 +92,7 @@ func newWorld(t *testing.T, opts ...supabasetest.Option) *world {
 	g.Expect(err).NotTo(HaveOccurred())
 	w := &world{
 		WithT: g, t: t, namespace: fmt.Sprintf("world-%d", worlds.Add(1)), api: api,
-		database: supabasetest.New(t, opts...), spreedb: spreedbtest.New(spreedbtest.Options{}),
+		database: supabasetest.New(t), spreedb: spreedbtest.New(spreedbtest.Options{}),
 	}
 	w.pollerURL = w.spreedb.Start(t)
 	g.Expect(api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})).To(Succeed())
@@ -126,7 +125,7 @@ func (w *world) operate(change ...func(*Parts)) *operation {
 	mgr, err := ctrl.NewManager(apiServer, ctrl.Options{
 		Scheme: scheme, Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
 		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{w.namespace: {}}},
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)}, // several in one process
+		Controller: config.Controller{SkipNameValidation: new(true)}, // several in one process
 	})
 	w.Expect(err).NotTo(HaveOccurred())
 	r := &operation{board: NewBoard(), leads: &leads{}}

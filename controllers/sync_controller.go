@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -91,8 +90,8 @@ func (r *SyncReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("sync").
 		WatchesRawSource(start).
 		WithOptions(controller.TypedOptions[SyncRequest]{
-			NeedLeaderElection:    ptr.To(false), // Leadership decides: losing it must not end the process
-			RateLimiter:           workqueue.NewTypedItemExponentialFailureRateLimiter[SyncRequest](min(r.Every, 500*time.Millisecond), 30*time.Second),
+			NeedLeaderElection:    new(false), // Leadership decides: losing it must not end the process
+			RateLimiter:           workqueue.NewTypedItemExponentialFailureRateLimiter[SyncRequest](min(r.Every, 500*time.Millisecond), 15*time.Second),
 			ReconciliationTimeout: 5 * time.Minute,
 			LogConstructor:        func(*SyncRequest) logr.Logger { return r.log },
 		}).

@@ -6,7 +6,6 @@ import (
 
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
@@ -36,7 +35,7 @@ func TestRowsAreMirrored(t *testing.T) {
 	w.sql(`update jobs set target_ip = '10.0.0.9' where id = $1`, id)
 	w.soon(func() string { job, _ := w.job(id)(); return job.Spec.TargetIP }).Should(Equal("10.0.0.9"))
 	job, _ = w.job(id)()
-	w.Expect(job.Spec.Suspend).To(Equal(ptr.To(true)))
+	w.Expect(job.Spec.Suspend).To(Equal(new(true)))
 	w.Expect(job.Generation).To(Equal(before + 2))
 	w.Expect(w.text(`select status || monitoring_mode from jobs where id = $1`, simulated)).To(Equal("runningsimulated"))
 }

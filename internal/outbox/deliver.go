@@ -71,8 +71,7 @@ func newBackoff() *backoff.ExponentialBackOff {
 // delay is how long to wait after an error: longer each time, but at least what the server asks for.
 func delay(b *backoff.ExponentialBackOff, err error) time.Duration {
 	wait := b.NextBackOff()
-	var answer *supabase.Error
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*supabase.Error](err); ok {
 		wait = max(wait, min(answer.RetryAfter, 2*longestRetry))
 	}
 	return wait
@@ -218,8 +217,7 @@ var keyInDetails = regexp.MustCompile(`^Key \(job_id\)=\(([0-9a-f-]{36})\)`)
 
 // goneJob is the job that a foreign key violation is about; empty when the answer does not say and there are several.
 func goneJob(err error, rows []supabase.Row) string {
-	var answer *supabase.Error
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*supabase.Error](err); ok {
 		if m := keyInDetails.FindStringSubmatch(answer.Details); m != nil &&
 			slices.ContainsFunc(rows, func(r supabase.Row) bool { return r.JobID == m[1] }) {
 			return m[1]

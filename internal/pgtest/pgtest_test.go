@@ -137,7 +137,7 @@ func TestDirIsReusedAndKept(t *testing.T) {
 // publicDir is a directory that the server's user can enter, which t.TempDir need not be.
 func publicDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "pgtest")
+	dir, err := os.MkdirTemp("/tmp", "pgtest") //nolint:usetesting // t.TempDir is below a folder that the server's user may not enter
 	if err != nil {
 		t.Fatal(err)
 	}

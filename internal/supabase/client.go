@@ -123,8 +123,7 @@ func (c *Client) do(ctx context.Context, what call, build func(*postgrest.Client
 
 // unwrapURL takes the URL out of an error of net/http.
 func unwrapURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

@@ -137,8 +137,7 @@ func TestAnswersAndWhatTheyMean(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, _ := clientOf(t, serve(t, tc.handle).URL, Source{Value: "sb_secret_x"})
 			err := c.InsertSamples(t.Context(), []Row{{Sample: sample.Sample{JobID: idA, Status: sample.Missed}}})
-			var typed *Error
-			if !errors.As(err, &typed) {
+			if _, ok := errors.AsType[*Error](err); !ok {
 				t.Fatalf("got %v", err)
 			}
 			if Classify(err) != tc.class || !strings.Contains(err.Error(), tc.text) {
@@ -345,15 +344,15 @@ func TestClockSkew(t *testing.T) {
 
 func TestCheckURL(t *testing.T) {
 	for raw, want := range map[string]string{
-		"":                                "SUPABASE_URL is not set",
-		"abc":                             `SUPABASE_URL is "abc"`,
-		"ftp://x":                         "SUPABASE_URL is",
-		"https://":                        "SUPABASE_URL is",
-		"https://u:secret@x.supabase.co":  `SUPABASE_URL is "…@x.supabase.co"`,
-		"https://x.supabase.co?a=b":       "SUPABASE_URL is",
-		"https://x.supabase.co":           "",
-		"http://localhost:54321/":         "",
-		"https://x.supabase.co/rest/v1/ ": "",
+		"":                               "SUPABASE_URL is not set",
+		"abc":                            `SUPABASE_URL is "abc"`,
+		"ftp://x":                        "SUPABASE_URL is",
+		"https://":                       "SUPABASE_URL is",
+		"https://u:secret@x.supabase.co": `SUPABASE_URL is "…@x.supabase.co"`,
+		"https://x.supabase.co?a=b":      "SUPABASE_URL is",
+		"https://x.supabase.co":          "",
+		"http://localhost:54321/":        "",
+		"https://x.supabase.co/rest/v1/": "",
 	} {
 		err := CheckURL(raw)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

@@ -12,7 +12,7 @@ import (
 )
 
 // probeEvery is how often the database is asked again what it has, while something is missing.
-const probeEvery = time.Minute
+const probeEvery = 30 * time.Second
 
 // The columns that the operator reads and writes.
 var (
@@ -62,8 +62,8 @@ func (c *Client) RecheckSchema() {
 	c.probed = time.Time{}
 }
 
-// known gives what the database has. It asks the first time, again after a request that missed something, and every
-// minute while something is missing.
+// known gives what the database has. It asks the first time, again after a request that missed something, and now and then
+// while something is missing.
 func (c *Client) known(ctx context.Context) (*Schema, error) {
 	c.mu.Lock()
 	schema, probed := c.schema, c.probed

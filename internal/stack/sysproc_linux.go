@@ -1,0 +1,8 @@
+package stack
+
+import "syscall"
+
+func tied(attr *syscall.SysProcAttr) *syscall.SysProcAttr {
+	attr.Pdeathsig = syscall.SIGKILL
+	return attr
+}
