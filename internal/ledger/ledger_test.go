@@ -211,3 +211,14 @@ func TestRandomPlayKeepsTheBooks(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAbsurdRoundTripTimeDoesNotOverflow(t *testing.T) {
+	var l Ledger
+	for slot := range int64(6) {
+		poll(&l, slot, success(1e300))
+	}
+	a := l.Account()
+	if a.Totals.RTTSum != 6*longest || a.Totals.RTTMax != longest {
+		t.Errorf("got %+v", a.Totals)
+	}
+}

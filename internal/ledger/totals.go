@@ -66,9 +66,12 @@ func (t *Totals) add(s sample.Sample) {
 	}
 }
 
-// Duration turns milliseconds into a duration, to the nearest nanosecond.
+// longest is what a longer time counts as in sums: a day is no round-trip time, and so a year of samples cannot overflow.
+const longest = 24 * time.Hour
+
+// Duration turns milliseconds into a duration, to the nearest nanosecond and at most a day.
 func Duration(milliseconds float64) time.Duration {
-	return time.Duration(math.Round(milliseconds * float64(time.Millisecond)))
+	return time.Duration(math.Round(min(milliseconds*float64(time.Millisecond), float64(longest))))
 }
 
 // Milliseconds is the inverse of Duration.
