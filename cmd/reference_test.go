@@ -75,7 +75,7 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var real []string
+	var served []string
 	for _, family := range families {
 		var labels []string
 		for _, label := range family.GetMetric()[0].GetLabel() {
@@ -86,7 +86,7 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 			slices.Sort(labels)
 			name += "{" + strings.Join(labels, ",") + "}"
 		}
-		real = append(real, name)
+		served = append(served, name)
 	}
 	var written []string
 	for _, found := range regexp.MustCompile("(?m)^\\| `(soundcheck_[a-z_]+)(?:\\{([a-z,]+)\\})?`").FindAllStringSubmatch(page, -1) {
@@ -98,13 +98,13 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 		}
 		written = append(written, name)
 	}
-	for _, name := range real {
+	for _, name := range served {
 		if !slices.Contains(written, name) {
 			t.Errorf("%s is missing", name)
 		}
 	}
 	for _, name := range written {
-		if !slices.Contains(real, name) {
+		if !slices.Contains(served, name) {
 			t.Errorf("%s does not exist", name)
 		}
 	}

@@ -23,81 +23,92 @@ const (
 	stopPatience = 5 * time.Second
 )
 
-// cluster is an etcd and a kube-apiserver.
+// cluster is an etcd and a kube-apiserver. It is envtest's ControlPlane rather than its Environment, because that cannot
+// be interrupted and leaves files when it is abandoned.
 type cluster struct {
-	env    *envtest.Environment
+	plane  *envtest.ControlPlane
 	warden *warden
+	config *rest.Config
 }
 
 // startCluster runs the programs through the warden's wrappers, because envtest has no way to tie them to the life of
 // this process.
 func startCluster(ctx context.Context, w *warden, assets, crds string) (*cluster, error) {
-	wrapped := map[string]string{}
-	for _, program := range []string{"etcd", "kube-apiserver"} {
-		path, err := w.wrap(filepath.Join(assets, program))
-		if err != nil {
-			return nil, err
-		}
-		wrapped[program] = path
-	}
-	etcdLog, err := os.Create(filepath.Join(w.dir, "etcd.log"))
-	if err != nil {
-		return nil, err
-	}
-	apiLog, err := os.Create(filepath.Join(w.dir, "kube-apiserver.log"))
-	if err != nil {
-		return nil, err
-	}
-	certs, data := filepath.Join(w.dir, "certs"), filepath.Join(w.dir, "etcd")
-	if err := errors.Join(os.Mkdir(certs, 0o700), os.Mkdir(data, 0o700)); err != nil {
-		return nil, err
-	}
-	existing := false
-	c := &cluster{warden: w, env: &envtest.Environment{
-		UseExistingCluster: &existing,
-		// Paths rather than BinaryAssetsDirectory: KUBEBUILDER_ASSETS would win over that.
-		ControlPlane: envtest.ControlPlane{
-			Etcd:        &envtest.Etcd{Path: wrapped["etcd"], DataDir: data, Out: etcdLog, Err: etcdLog},
-			APIServer:   &envtest.APIServer{Path: wrapped["kube-apiserver"], CertDir: certs, Out: apiLog, Err: apiLog},
-			KubectlPath: filepath.Join(assets, "kubectl"),
-		},
-		CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true,
-		ControlPlaneStartTimeout: startTimeout, ControlPlaneStopTimeout: stopPatience,
+	c := &cluster{warden: w, plane: &envtest.ControlPlane{
+		Etcd:        &envtest.Etcd{StartTimeout: startTimeout, StopTimeout: stopPatience},
+		APIServer:   &envtest.APIServer{StartTimeout: startTimeout, StopTimeout: stopPatience},
+		KubectlPath: filepath.Join(assets, "kubectl"),
 	}}
-	if err := c.start(ctx); err != nil {
+	if err := c.place(assets); err != nil {
+		return nil, err
+	}
+	if err := c.start(ctx, crds); err != nil {
 		w.killWrapped()
 		return nil, err
 	}
 	return c, nil
 }
 
-// start does not wait for envtest when ctx ends: that knows no context, and without its programs it gives up by itself
-// within ten seconds.
-func (c *cluster) start(ctx context.Context) error {
+// place says where the programs are, and where they keep and write what.
+func (c *cluster) place(assets string) (err error) {
+	etcd, api := c.plane.Etcd, c.plane.APIServer
+	if etcd.Path, err = c.warden.wrap(filepath.Join(assets, "etcd")); err != nil {
+		return err
+	}
+	if api.Path, err = c.warden.wrap(filepath.Join(assets, "kube-apiserver")); err != nil {
+		return err
+	}
+	etcd.DataDir, api.CertDir = filepath.Join(c.warden.dir, "etcd"), filepath.Join(c.warden.dir, "certs")
+	if err := errors.Join(os.Mkdir(etcd.DataDir, 0o700), os.Mkdir(api.CertDir, 0o700)); err != nil {
+		return err
+	}
+	if etcd.Out, err = os.Create(c.log("etcd")); err != nil {
+		return err
+	}
+	if api.Out, err = os.Create(c.log("kube-apiserver")); err != nil {
+		return err
+	}
+	etcd.Err, api.Err = etcd.Out, api.Out
+	return nil
+}
+
+func (c *cluster) log(program string) string { return filepath.Join(c.warden.dir, program+".log") }
+
+// start does not wait for envtest when ctx ends: that knows no context, and without its programs it gives up by itself.
+func (c *cluster) start(ctx context.Context, crds string) error {
 	started := make(chan error, 1)
 	go func() {
-		_, err := c.env.Start()
-		started <- err
+		if err := c.plane.Start(); err != nil {
+			started <- fmt.Errorf("start etcd and kube-apiserver: %w (etcd: %s) (kube-apiserver: %s)", err,
+				lastLine(c.log("etcd")), lastLine(c.log("kube-apiserver")))
+			return
+		}
+		started <- c.enter(crds)
 	}()
 	select {
 	case err := <-started:
-		return c.explain(err)
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (c *cluster) explain(err error) error {
-	if err == nil {
-		return nil
+// enter makes an administrator and installs the CRDs.
+func (c *cluster) enter(crds string) error {
+	admin, err := c.plane.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, &rest.Config{QPS: -1})
+	if err != nil {
+		return fmt.Errorf("make an administrator: %w", err)
 	}
-	return fmt.Errorf("start etcd and kube-apiserver: %w (etcd: %s) (kube-apiserver: %s)", err,
-		lastLine(filepath.Join(c.warden.dir, "etcd.log")), lastLine(filepath.Join(c.warden.dir, "kube-apiserver.log")))
+	c.config = admin.Config()
+	if _, err := envtest.InstallCRDs(c.config, envtest.CRDInstallOptions{Paths: []string{crds}, ErrorIfPathMissing: true}); err != nil {
+		return fmt.Errorf("install the CRDs of %s: %w", crds, err)
+	}
+	return nil
 }
 
 // stop asks first, since that is what a cluster does; but nobody needs the data afterwards.
 func (c *cluster) stop() {
-	_ = c.env.Stop() // it kills what does not obey
+	_ = c.plane.Stop() // it kills what does not obey
 	c.warden.forgetWrapped()
 }
 

@@ -86,8 +86,8 @@ func (o *Operator) Stop(ctx context.Context) error {
 		o.Kill()
 		return fmt.Errorf("the operator did not stop in time and was killed: %w", ctx.Err())
 	}
-	if code := o.ExitCode(); code != 0 {
-		return fmt.Errorf("the operator ended with exit code %d", code)
+	if o.ExitCode() != 0 {
+		return fmt.Errorf("the operator ended with %s", o.Ending())
 	}
 	return nil
 }
@@ -113,6 +113,14 @@ func (o *Operator) ExitCode() int {
 		return -1
 	}
 	return o.process.cmd.ProcessState.ExitCode()
+}
+
+// Ending says how it ended, such as "exit status 1" or "signal: killed"; it is empty while it runs.
+func (o *Operator) Ending() string {
+	if !o.process.ended() {
+		return ""
+	}
+	return o.process.cmd.ProcessState.String()
 }
 
 func (o *Operator) giveUp() { o.process.stop(operatorPatience) }

@@ -157,7 +157,7 @@ func (s *Stack) startCluster(ctx context.Context, assets string) (err error) {
 	if s.cluster, err = startCluster(ctx, s.warden, assets, filepath.Join(s.Root, "config", "crd", "bases")); err != nil {
 		return err
 	}
-	s.Config = s.cluster.env.Config
+	s.Config = s.cluster.config
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log" //nolint:depguard // for ReverseProxy.ErrorLog, which takes no other
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -112,7 +114,10 @@ func (s *Server) openAPI(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the URL of PostgREST: %w", err)
 		}
-		s.api = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(upstream) }}
+		s.api = &httputil.ReverseProxy{
+			Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(upstream) },
+			ErrorLog: log.New(io.Discard, "", 0), // a client that went away is no news
+		}
 		return nil
 	case s.opts.DSN == "":
 		return errors.New("neither a database nor a PostgREST is given")

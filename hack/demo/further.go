@@ -1,0 +1,28 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+)
+
+// further says how to look at the parts from another terminal.
+func (d *demo) further() []string {
+	s := d.stack
+	return append([]string{"", "To look further, in another terminal:"}, align([][]string{
+		{"  LatencyJobs", "KUBECONFIG=" + quote(s.Kubeconfig) + " " + quote(s.Kubectl) + " get latencyjobs -o wide"},
+		{"  database", "psql " + quote(s.DSN)},
+		{"  REST API", "curl -H 'apikey: " + s.Gateway.SecretKey() + "' " + quote(s.Gateway.URL()+"/rest/v1/samples?order=recorded_at.desc&limit=3")},
+		{"  metrics", "curl " + d.metrics},
+		{"  operator's log", "tail -f " + quote(d.log.Name())},
+	})...)
+}
+
+var plain = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
+// quote makes one word of s for a shell.
+func quote(s string) string {
+	if plain.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// stopWithParent needs Linux.
+func stopWithParent() {}
