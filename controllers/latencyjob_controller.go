@@ -127,6 +127,9 @@ func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.absentSince = time.Time{}
+	if job.Spec.State != v1alpha1.StateRunning {
+		e.ended = "" // the row says it now; should it run again, it is to be polled and ended again
+	}
 	now := r.Clock.Now()
 	d := decide(e.view(&job, held), now)
 	if e.gone {

@@ -117,6 +117,7 @@ func (c *Client) do(ctx context.Context, what call, build func(*postgrest.Client
 	}
 	if answer.class() == SchemaNotReady {
 		c.RecheckSchema()
+		c.learn(answer)
 	}
 	return nil, 0, answer
 }

@@ -46,6 +46,7 @@ func (s *seen) ClockSkew(ahead time.Duration) {
 // server answers requests for the schema with an empty list and hands all others to handle; it remembers them.
 type server struct {
 	*httptest.Server
+	handle   http.HandlerFunc
 	mu       sync.Mutex
 	requests []*http.Request
 	bodies   []string
@@ -53,7 +54,7 @@ type server struct {
 
 func serve(t *testing.T, handle http.HandlerFunc) *server {
 	t.Helper()
-	s := &server{}
+	s := &server{handle: handle}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.URL.Query().Get("limit") == "1" {
 			w.Header().Set("Content-Type", "application/json")
@@ -65,7 +66,7 @@ func serve(t *testing.T, handle http.HandlerFunc) *server {
 		s.requests = append(s.requests, r)
 		s.bodies = append(s.bodies, string(body))
 		s.mu.Unlock()
-		handle(w, r)
+		s.handle(w, r)
 	}))
 	t.Cleanup(s.Close)
 	return s
@@ -238,7 +239,7 @@ func TestRequestsAsTheyAreSent(t *testing.T) {
 				}}})
 			},
 			method: "POST", path: "/rest/v1/samples",
-			query: map[string]string{"on_conflict": "job_id,scheduled_at", "columns": "job_id,status,rtt_ms,scheduled_at,sequence_number,jitter_ms,recorded_at"},
+			query: map[string]string{"on_conflict": "job_id,scheduled_at"},
 			body:  `[{"jitter_ms":0.25,"job_id":"` + idA + `","recorded_at":"2026-11-23T10:00:00.123456Z","rtt_ms":12.5,"scheduled_at":"2026-11-23T10:00:00.123456Z","sequence_number":7,"status":"success"}]`,
 		},
 		"finish a job": {
@@ -326,6 +327,33 @@ func TestPagesOutOfOrderAreAnErrorAndNotAnEndlessLoop(t *testing.T) {
 	c, _ := clientOf(t, serve(t, answer(200, "application/json", `[{"id":"`+idA+`"}]`)).URL, Source{Value: "k"})
 	if _, err := c.RunningJobs(t.Context()); err == nil || !strings.Contains(err.Error(), "not in order") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A column may be in the database and not yet in PostgREST's schema cache.
+func TestAColumnThatPostgRESTDoesNotKnowIsLeftOut(t *testing.T) {
+	s := serve(t, nil)
+	handle := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("on_conflict") {
+			answer(400, "application/json", `{"code":"PGRST204","message":"Could not find the 'scheduled_at' column of 'samples' in the schema cache"}`)(w, r)
+			return
+		}
+		w.WriteHeader(201)
+	}
+	s.handle = handle
+	c, _ := clientOf(t, s.URL, Source{Value: "k"})
+	rows := []Row{{Sample: sample.Sample{JobID: idA, Status: sample.Missed}}}
+	if err := c.InsertSamples(t.Context(), rows); Classify(err) != SchemaNotReady {
+		t.Fatalf("got %v", err)
+	}
+	if err := c.InsertSamples(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	if last := s.bodies[len(s.bodies)-1]; strings.Contains(last, "scheduled_at") || !strings.Contains(last, "recorded_at") {
+		t.Errorf("sent %s", last)
+	}
+	if diff := cmp.Diff([]string{"samples.scheduled_at"}, c.Schema().Missing()); diff != "" {
+		t.Error(diff)
 	}
 }
 

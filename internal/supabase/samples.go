@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/supabase-community/postgrest-go"
 
@@ -29,12 +28,11 @@ func (c *Client) InsertSamples(ctx context.Context, samples []Row) error {
 	if err != nil {
 		return err
 	}
-	columns := slices.DeleteFunc(slices.Concat(sampleColumns, sampleExtras), func(column string) bool { return !schema.samples[column] })
 	body, err := json.Marshal(encode(samples, schema))
 	if err != nil {
 		return fmt.Errorf("%s: %w", OpInsertSamples, err)
 	}
-	what := call{op: OpInsertSamples, prefer: "return=minimal", columns: strings.Join(columns, ",")}
+	what := call{op: OpInsertSamples, prefer: "return=minimal"}
 	conflict := ""
 	if schema.Keyed() {
 		what.prefer = "resolution=ignore-duplicates,return=minimal"

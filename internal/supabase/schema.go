@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -60,6 +62,30 @@ func (c *Client) RecheckSchema() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.probed = time.Time{}
+}
+
+var unknownColumn = regexp.MustCompile(`^Could not find the '([a-z_]+)' column of '(jobs|samples)'`)
+
+// learn takes a column that PostgREST does not know for missing, whatever the database says: its schema cache may be older
+// than a migration. It is asked again like any other that is missing.
+func (c *Client) learn(answer *Error) {
+	m := unknownColumn.FindStringSubmatch(answer.Message)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m == nil || c.schema == nil {
+		return
+	}
+	column, table := m[1], m[2]
+	s := &Schema{jobs: maps.Clone(c.schema.jobs), samples: maps.Clone(c.schema.samples)}
+	switch {
+	case table == "jobs" && slices.Contains(jobExtras, column):
+		s.jobs[column] = false
+	case table == "samples" && slices.Contains(sampleExtras, column):
+		s.samples[column] = false
+	default:
+		return
+	}
+	c.schema, c.probed = s, c.clock.Now()
 }
 
 // known gives what the database has. It asks the first time, again after a request that missed something, and now and then

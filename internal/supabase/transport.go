@@ -22,8 +22,6 @@ const bodyLimit = 8 << 20
 type call struct {
 	op     string
 	prefer string // replaces the library's Prefer
-	// columns names the columns of a bulk insert: the server then skips its check for uniform keys.
-	columns string
 }
 
 type callKey struct{}
@@ -110,11 +108,6 @@ func (g *guard) dress(req *http.Request, c call) *http.Request {
 	if req.Method == http.MethodGet {
 		req.Header.Del("Content-Type")
 		req.Body, req.ContentLength, req.GetBody = nil, 0, nil // the library gives every GET an empty body
-	}
-	if c.columns != "" {
-		query := req.URL.Query()
-		query.Set("columns", c.columns)
-		req.URL.RawQuery = query.Encode()
 	}
 	return req
 }
