@@ -11,13 +11,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/uuid"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -65,7 +64,9 @@ func clusterOf(opts *options) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the name of this machine: %w", err)
 	}
-	c.identity = host + "_" + string(uuid.NewUUID())
+	// Without anything random: whoever starts again after a crash need not wait for its own Lease to end, and two on one
+	// machine that both mirror do no harm.
+	c.identity = host
 	c.self = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: controllers.LeaseName}}
 	return c, nil
 }
@@ -91,8 +92,10 @@ func newManager(c *cluster, opts *options, log logr.Logger) (ctrl.Manager, error
 			DefaultNamespaces: map[string]cache.Config{c.namespace: {}},
 			DefaultTransform:  cache.TransformStripManagedFields(),
 		},
+		// An API server that is away at the start is waited for: ending would only mean starting again.
+		Controller: config.Controller{CacheSyncTimeout: 365 * 24 * time.Hour},
 		// What is left to do at the end is done after the manager has stopped.
-		GracefulShutdownTimeout: ptr.To(10 * time.Second),
+		GracefulShutdownTimeout: new(5 * time.Second),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the manager: %w", err)

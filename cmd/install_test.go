@@ -104,7 +104,7 @@ func (s *system) podIsAdmitted() {
 	pod.ResourceVersion = ""
 	s.Expect(s.Client.Create(s.t.Context(), pod, client.DryRunAll)).To(MatchError(ContainSubstring(`violates PodSecurity "restricted`)))
 	grace := *deployment.Spec.Template.Spec.TerminationGracePeriodSeconds
-	s.Expect(time.Duration(grace)*time.Second).To(BeNumerically(">", 33*time.Second), "the shutdown takes up to 30 s and 3 s")
+	s.Expect(time.Duration(grace)*time.Second).To(BeNumerically(">", 38*time.Second), "the shutdown takes up to 5 s, 30 s and 3 s")
 }
 
 // mayNot asks the API server whether the operator's account is kept from something.

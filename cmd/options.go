@@ -104,7 +104,7 @@ func (o *options) check() error {
 		ok   bool
 	}{
 		{"max-polls-in-flight", o.MaxPollsInFlight > 0},
-		{"keep-finished", o.KeepFinished >= 0},
+		{"keep-finished", o.KeepFinished > 0},
 		{"status-writes-per-second", o.StatusWritesPerSecond > 0},
 		{"outbox-limit", o.OutboxLimit > 0},
 		{"last-ping-trail", o.LastPingTrail > 0},

@@ -61,7 +61,10 @@ func run(ctx context.Context, opts *options, log logr.Logger) error {
 func (o *operator) finish(ctx context.Context, stopDelivering func()) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	o.poller.Drain(ctx)
+	// However long the polls may take, a third is kept for sending what they bring.
+	polls, cancelPolls := context.WithTimeout(ctx, o.timeout*2/3)
+	defer cancelPolls()
+	o.poller.Drain(polls)
 	stopDelivering()
 	o.outbox.Flush(ctx)
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
@@ -141,6 +144,7 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	}
 	metrics.Collect(ctrlmetrics.Registry, metrics.Sources{
 		Outbox: box.Status, Phases: board.Phases, Now: clk.Now, Key: keyOf(out.credentials, herald),
+		Missing: func() int { return len(out.database.Schema().Missing()) },
 	})
 	return &operator{log: log, mgr: mgr, poller: parts.Poller, outbox: box, statuses: set.Statuses, timeout: opts.ShutdownTimeout}, nil
 }

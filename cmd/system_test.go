@@ -276,7 +276,7 @@ func TestWrongSettingsAreOneSentence(t *testing.T) {
 		want string
 	}{
 		"no URL":        {env: map[string]string{"SUPABASE_URL": ""}, want: "SUPABASE_URL is not set"},
-		"bad URL":       {env: map[string]string{"SUPABASE_URL": "supabase"}, want: `SUPABASE_URL is "supabase"`},
+		"bad URL":       {env: map[string]string{"SUPABASE_URL": "supabase"}, want: "SUPABASE_URL is not a project's URL"},
 		"no key":        {env: map[string]string{"SUPABASE_SERVICE_ROLE_KEY": ""}, want: "SUPABASE_SERVICE_ROLE_KEY is not set"},
 		"key and file":  {env: map[string]string{"SUPABASE_SERVICE_ROLE_KEY_FILE": "/x"}, want: "give one of them"},
 		"interval":      {env: map[string]string{"POLL_INTERVAL_MS": "5s"}, want: `give a whole number of milliseconds from 100 to 3600000 (from envar POLL_INTERVAL_MS="5s")`},

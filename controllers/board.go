@@ -25,11 +25,8 @@ func NewBoard() *Board { return &Board{entries: map[string]*entry{}} }
 type entry struct {
 	mu     sync.Mutex
 	ledger ledger.Ledger
-	// ended is how the job ended according to the database, on the grid that it ended on: a job that is started anew
-	// has another grid.
-	ended     v1alpha1.JobState
-	endedAt   time.Time
-	endedGrid schedule.Grid
+	// end is how the job ended according to the database.
+	end end
 	// gone says that the database refused a sample because the row does not exist.
 	gone bool
 	// rejected is why the database refused the newest sample that it refused; empty when it refused none.
@@ -43,16 +40,25 @@ type entry struct {
 	dirty atomic.Bool
 }
 
-// open gives the entry of a LatencyJob. The first time, it goes on from the status that an earlier process wrote.
-func (b *Board) open(job *v1alpha1.LatencyJob) *entry {
+// end is an end that the database has confirmed and the LatencyJob's spec does not show yet. It counts for the grid that it
+// ended: a job that is started anew has another.
+type end struct {
+	state v1alpha1.JobState
+	at    time.Time
+	grid  schedule.Grid
+}
+
+// open gives the entry of a LatencyJob, and tells whether it was known. The first time, it goes on from the status that an
+// earlier process wrote.
+func (b *Board) open(job *v1alpha1.LatencyJob) (e *entry, known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, known := b.entries[job.Name]
+	e, known = b.entries[job.Name]
 	if !known {
 		e = &entry{ledger: ledger.Resume(accountOf(&job.Status)), phase: job.Status.Phase, down: isDown(&job.Status)}
 		b.entries[job.Name] = e
 	}
-	return e
+	return e, known
 }
 
 // lookup gives the entry of a job that is on the board, or nil.
@@ -139,8 +145,8 @@ func (e *entry) view(job *v1alpha1.LatencyJob, held int) view {
 		ledger:   &e.ledger,
 		held:     held,
 	}
-	if e.ended != "" && e.endedGrid == gridOf(&job.Spec) {
-		v.ended = e.ended
+	if e.end.state != "" && e.end.grid.Equal(gridOf(&job.Spec)) {
+		v.ended = e.end.state
 	}
 	return v
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/sample"
 )
 
-// checkpointOf holds the part of an account that the figures of a status round away.
-func checkpointOf(a *ledger.Account) *v1alpha1.Checkpoint {
+// checkpointOf holds the part of an account that the figures of a status round away, and the highest sequence number given
+// to a sample; -1 for none.
+func checkpointOf(a *ledger.Account, sequence int64) *v1alpha1.Checkpoint {
 	if a.Until.IsZero() {
 		return nil
 	}
 	t := &a.Totals
-	return &v1alpha1.Checkpoint{
+	c := &v1alpha1.Checkpoint{
 		AccountedUntil: &metav1.MicroTime{Time: a.Until},
 		RTTSum:         exact(t.RTTSum),
 		RTTLast:        exact(t.RTTLast),
@@ -25,6 +26,22 @@ func checkpointOf(a *ledger.Account) *v1alpha1.Checkpoint {
 		JitterSum:      exact(t.JitterSum),
 		JitterCount:    t.JitterCount,
 	}
+	if sequence >= 0 {
+		c.Sequence = &sequence
+	}
+	return c
+}
+
+// numberedUntil is a number that no sample of the job is above, but those whose slots come after the status: the status
+// can be trusted with it while numbers are slot numbers and the grid is the one that it was written on. Otherwise the
+// database has to be asked.
+func numberedUntil(job *v1alpha1.LatencyJob) (int64, bool) {
+	c := job.Status.Checkpoint
+	if c == nil || c.Sequence == nil || c.AccountedUntil == nil || job.Status.ObservedGeneration != job.Generation {
+		return 0, false
+	}
+	slot := gridOf(&job.Spec).At(c.AccountedUntil.Time)
+	return slot, *c.Sequence <= slot
 }
 
 // accountOf is the account that a status was written from. A status without a checkpoint is that of a new job.
@@ -52,7 +69,7 @@ func accountOf(s *v1alpha1.LatencyJobStatus) ledger.Account {
 	if last := s.Last; last != nil {
 		a.Last = ledger.Outcome{
 			Sample: sample.Sample{
-				Status:      sampleStatus(last.Status),
+				Status:      sample.Status(last.Status),
 				ScheduledAt: last.ScheduledAt.UTC(),
 				RecordedAt:  last.RecordedAt.UTC(),
 			},

@@ -23,10 +23,12 @@ const settleEvery = 2 * time.Second
 
 // Finisher ends jobs in the database.
 type Finisher interface {
-	// FinishJob sets the row's status, if the row still says that the job runs, and tells whether it did.
-	FinishJob(ctx context.Context, id, status string, at time.Time) (matched bool, err error)
+	// FinishJob sets the status of a row that still says that the job runs, and for as long, and tells whether it did.
+	FinishJob(ctx context.Context, row supabase.Job, status string, at time.Time) (matched bool, err error)
 	// JobsByID looks rows up.
 	JobsByID(ctx context.Context, ids []string) ([]supabase.Job, error)
+	// TouchJobs moves the time of the jobs' last sample forward to at.
+	TouchJobs(ctx context.Context, ids []string, at time.Time) error
 }
 
 // CompletionReconciler ends jobs whose duration has passed: when their last sample is stored, it sets the row completed,
@@ -69,47 +71,62 @@ func (r *CompletionReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if e == nil {
 		return ctrl.Result{}, nil
 	}
-	held := r.Outbox.Pending(job.Spec.JobID)
 	e.mu.Lock()
-	d := decide(e.view(&job, held), r.Clock.Now())
+	// Asked under the lock: a poll that ends hands its sample over under it.
+	d := decide(e.view(&job, r.Outbox.Pending(job.Spec.JobID)), r.Clock.Now())
+	account := e.ledger.Account()
 	e.mu.Unlock()
 	switch {
 	case d.phase != v1alpha1.PhaseCompleting:
 		return ctrl.Result{}, nil
 	case d.finish == "":
-		return ctrl.Result{RequeueAfter: settleEvery}, nil
+		return ctrl.Result{RequeueAfter: settleWait(&job, r.Clock.Now())}, nil
 	}
-	ended, at, err := r.finish(ctx, job.Spec.JobID, d.finish)
+	state, err := r.finish(ctx, &job, d.finish, account.Last.RecordedAt)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("end job %s in the database: %w", job.Spec.JobID, err)
 	}
-	if ended == "" {
-		return ctrl.Result{RequeueAfter: settleEvery}, nil
+	if state == v1alpha1.StateRunning {
+		return ctrl.Result{RequeueAfter: settleWait(&job, r.Clock.Now())}, nil
 	}
 	e.mu.Lock()
-	e.ended, e.endedAt, e.endedGrid = ended, at, gridOf(&job.Spec)
+	e.end = end{state: state, at: r.Clock.Now(), grid: gridOf(&job.Spec)}
 	e.mu.Unlock()
-	r.log.Info("Job ended", "job", job.Spec.JobID, "as", ended)
+	r.log.Info("Job ended", "job", job.Spec.JobID, "as", state)
 	r.Statuses.mark(e, job.Name, urgent)
 	return ctrl.Result{}, nil
 }
 
-// finish ends the row and gives the state that it is in then. A row that no longer says running keeps what it says; one
-// that is not found, or says that it runs though it was not changed, leaves the question open.
-func (r *CompletionReconciler) finish(ctx context.Context, id string, as v1alpha1.JobState) (v1alpha1.JobState, time.Time, error) {
-	now := r.Clock.Now()
-	matched, err := r.Finisher.FinishJob(ctx, id, strings.ToLower(string(as)), now)
-	if err != nil || matched {
-		return as, now, err
-	}
-	rows, err := r.Finisher.JobsByID(ctx, []string{id})
+// settleWait is how soon a job that is over is looked at again: in an outage of hours thousands may wait.
+func settleWait(job *v1alpha1.LatencyJob, now time.Time) time.Duration {
+	return min(max(now.Sub(gridOf(&job.Spec).End())/10, settleEvery), 30*time.Second)
+}
+
+// finish ends the row and gives the state that it is in then: Running when the question stays open, because the row was not
+// found, or says that the job runs on another grid, which the sync brings. A row that no longer says running keeps what it
+// says.
+func (r *CompletionReconciler) finish(ctx context.Context, job *v1alpha1.LatencyJob, as v1alpha1.JobState, lastPing time.Time) (v1alpha1.JobState, error) {
+	rows, err := r.Finisher.JobsByID(ctx, []string{job.Name})
 	if err != nil || len(rows) != 1 {
-		return "", now, err
+		return v1alpha1.StateRunning, err
 	}
-	if state, ok := stateOf(rows[0].Status); ok && state != v1alpha1.StateRunning {
-		return state, now, nil
+	row := &rows[0]
+	if state, ok := stateOf(row.Status); ok && state != v1alpha1.StateRunning {
+		return state, nil
 	}
-	return "", now, nil
+	if img := imageOf(row); img.spec == nil || !gridOf(img.spec).Equal(gridOf(&job.Spec)) {
+		return v1alpha1.StateRunning, nil
+	}
+	if !lastPing.IsZero() {
+		if err := r.Finisher.TouchJobs(ctx, []string{job.Name}, lastPing); err != nil {
+			return v1alpha1.StateRunning, err
+		}
+	}
+	matched, err := r.Finisher.FinishJob(ctx, *row, strings.ToLower(string(as)), r.Clock.Now())
+	if err != nil || !matched {
+		return v1alpha1.StateRunning, err
+	}
+	return as, nil
 }
 
 // stateOf is the state of a row; false when the row says something unknown.

@@ -211,14 +211,16 @@ const (
 	awayAfter = 5 * time.Second
 	// awayPolls is how many must have failed in a row meanwhile.
 	awayPolls = 3
+	// awayFor is how long the last of them counts: without polls nobody knows.
+	awayFor = time.Minute
 )
 
 // PollHealth watches whether SpreeDB measures for anybody. It is safe for concurrent use.
 type PollHealth struct {
-	mu      sync.Mutex
-	errors  int
-	since   time.Time
-	message string
+	mu          sync.Mutex
+	errors      int
+	since, last time.Time
+	message     string
 }
 
 // Note takes the outcome of a poll of any job.
@@ -233,14 +235,14 @@ func (p *PollHealth) Note(status sample.Status, message string, now time.Time) {
 		p.since = now
 	}
 	p.errors++
-	p.message = message
+	p.last, p.message = now, message
 }
 
 // Away says why SpreeDB counts as away; empty when it does not.
 func (p *PollHealth) Away(now time.Time) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.errors < awayPolls || now.Sub(p.since) < awayAfter {
+	if p.errors < awayPolls || now.Sub(p.since) < awayAfter || now.Sub(p.last) > awayFor {
 		return ""
 	}
 	return "SpreeDB cannot measure for any job: " + p.message

@@ -55,8 +55,11 @@ func TestSpreeDBIsAwayWhenAllPollsFailForAWhile(t *testing.T) {
 	if away := p.Away(at(5)); !strings.Contains(away, "connection refused") {
 		t.Errorf("got %q", away)
 	}
+	if away := p.Away(at(65)); away != "" {
+		t.Errorf("nobody has asked for a minute, and yet: %s", away)
+	}
 	p.Note(sample.Missed, "", at(6))
-	if away := p.Away(at(60)); away != "" {
+	if away := p.Away(at(7)); away != "" {
 		t.Errorf("it answers, and yet: %s", away)
 	}
 }

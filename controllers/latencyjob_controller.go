@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -33,6 +34,8 @@ const (
 	forgetAfter = 10 * time.Minute
 	// soonest is the least time until a requeue: controller-runtime takes zero for never.
 	soonest = time.Millisecond
+	// longest is the most: a timer does not notice when the clock is set, so a decision is never further away.
+	longest = time.Minute
 )
 
 // Outbox takes the samples that were measured.
@@ -43,6 +46,10 @@ type Outbox interface {
 	Pending(jobID string) int
 	// Forget drops what is remembered about a job that is over.
 	Forget(jobID string)
+	// Resume tells the highest sequence number that a job's samples have, where it is known.
+	Resume(jobID string, highest int64)
+	// Highest is the highest sequence number given to a sample of the job; -1 when none is known.
+	Highest(jobID string) int64
 }
 
 // Ownership decides who polls a job: one process polls all of them, several share them.
@@ -106,8 +113,12 @@ func (r *LatencyJobReconciler) SetupWithManager(mgr ctrl.Manager, namespace stri
 		Complete(r)
 }
 
-// specChanged lets through what decisions are made from: spec, labels and annotations, and not our own status writes.
-var specChanged = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})
+// Wake has a job decided about now.
+func (r *LatencyJobReconciler) Wake(jobID string) { r.bell.ring(jobID, urgent) }
+
+// specChanged lets through what decisions and messages are made from: spec, labels and annotations, and not our own status
+// writes.
+var specChanged = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 
 // Reconcile decides about one job and acts on it.
 func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -121,17 +132,18 @@ func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if !r.Ownership.Owns(job.Spec.JobID) || r.Poller.Draining() {
 		return ctrl.Result{}, nil
 	}
-	e := r.Board.open(&job)
-	held := r.Outbox.Pending(job.Spec.JobID)
+	e := r.open(&job)
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.absentSince = time.Time{}
 	if job.Spec.State != v1alpha1.StateRunning {
-		e.ended = "" // the row says it now; should it run again, it is to be polled and ended again
+		e.end.state = "" // the row says it now; should it run again, it is to be polled and ended again
+	} else if e.end.state == "" || !e.end.grid.Equal(gridOf(&job.Spec)) {
+		e.end = end{}
 	}
 	now := r.Clock.Now()
-	d := decide(e.view(&job, held), now)
+	d := decide(e.view(&job, r.Outbox.Pending(job.Spec.JobID)), now)
 	if e.gone {
 		return ctrl.Result{}, nil
 	}
@@ -140,7 +152,19 @@ func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, nil
 	}
 	// A requeue keeps the priority that the key came with, which is low for everything found at start: say it.
-	return ctrl.Result{RequeueAfter: max(d.wake.Sub(r.Clock.Now()), soonest), Priority: new(routine)}, nil
+	return ctrl.Result{RequeueAfter: min(max(d.wake.Sub(r.Clock.Now()), soonest), longest), Priority: new(routine)}, nil
+}
+
+// open gives the job's entry on the board. The first time, the outbox learns the job's highest number if the status can be
+// trusted with it.
+func (r *LatencyJobReconciler) open(job *v1alpha1.LatencyJob) *entry {
+	e, known := r.Board.open(job)
+	if !known {
+		if highest, ok := numberedUntil(job); ok {
+			r.Outbox.Resume(job.Spec.JobID, highest)
+		}
+	}
+	return e
 }
 
 // absent deals with a LatencyJob that does not exist: it is forgotten some time later.
@@ -174,9 +198,9 @@ func (r *LatencyJobReconciler) act(e *entry, job *v1alpha1.LatencyJob, d decisio
 		r.Completions.bell.ring(job.Name, routine)
 	}
 	switch {
-	case d.phase != e.phase:
+	case d.phase != e.phase || d.phase != job.Status.Phase:
 		r.Statuses.mark(e, job.Name, urgent)
-	case skipped > 0 || job.Status.ObservedGeneration != job.Generation:
+	case skipped > 0 || job.Status.ObservedGeneration != job.Generation || !strings.Contains(job.Status.Message, job.Annotations[v1alpha1.RowProblemAnnotation]):
 		r.Statuses.mark(e, job.Name, routine)
 	}
 }

@@ -47,8 +47,8 @@ func imageOf(row *supabase.Job) image {
 		return image{problem: fmt.Sprintf("cadence_seconds is %d; it must be from 1 to %d", row.CadenceSeconds, maxCadenceSeconds)}
 	case row.DurationMinutes < 1 || row.DurationMinutes > maxDurationMinutes:
 		return image{problem: fmt.Sprintf("duration_minutes is %d; it must be from 1 to %d", row.DurationMinutes, maxDurationMinutes)}
-	case err != nil:
-		return image{problem: fmt.Sprintf("started_at is %q, which is not a time", clip(row.StartedAt, 40))}
+	case err != nil || startedAt.Year() < 1970: // the zero time of some languages would become null
+		return image{problem: fmt.Sprintf("started_at is %q, which is not a time that a job can start at", clip(row.StartedAt, 40))}
 	}
 	target, problem := targetOf(row.TargetIP)
 	return image{
@@ -77,15 +77,16 @@ func targetOf(text string) (target, problem string) {
 	return addr.Unmap().String(), ""
 }
 
-// monitorOf is what the technician should read about a row, as state and message. A row that never had a problem is told
-// nothing.
-func monitorOf(row *supabase.Job, img image) (state, message string) {
+// monitorOf is what the technician should read about a running row with a problem or without, as state and message. A row that never had
+// one is told nothing.
+func monitorOf(row *supabase.Job, problem string) (state, message string) {
+	target, bad := targetOf(row.TargetIP)
 	switch {
-	case img.spec == nil:
-		return monitorNotMeasuring, "Not measured: " + img.problem
-	case img.problem != "":
-		return monitorWaiting, "Waits for a usable target IP: " + img.problem
-	case img.spec.TargetIP == "":
+	case problem != "" && problem == bad:
+		return monitorWaiting, "Waits for a usable target IP: " + problem
+	case problem != "":
+		return monitorNotMeasuring, "Not measured: " + problem
+	case target == "":
 		return monitorWaiting, "Waits for a target IP"
 	case row.MonitorState != "":
 		return monitorMeasuring, ""

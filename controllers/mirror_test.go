@@ -51,7 +51,8 @@ func TestImageOf(t *testing.T) {
 		"cadence too long":  {row: func(r *supabase.Job) { r.CadenceSeconds = 86401 }, none: true, problem: "cadence_seconds is 86401"},
 		"duration 0":        {row: func(r *supabase.Job) { r.DurationMinutes = 0 }, none: true, problem: "duration_minutes is 0; it must be from 1 to 525600"},
 		"duration too long": {row: func(r *supabase.Job) { r.DurationMinutes = 525601 }, none: true, problem: "duration_minutes"},
-		"no start":          {row: func(r *supabase.Job) { r.StartedAt = "" }, none: true, problem: `started_at is "", which is not a time`},
+		"no start":          {row: func(r *supabase.Job) { r.StartedAt = "" }, none: true, problem: `started_at is "", which is not a time that a job can start at`},
+		"zero start":        {row: func(r *supabase.Job) { r.StartedAt = "0001-01-01T00:00:00+00:00" }, none: true, problem: "started_at"},
 		"infinite start":    {row: func(r *supabase.Job) { r.StartedAt = "infinity" }, none: true, problem: "started_at"},
 		"no time zone":      {row: func(r *supabase.Job) { r.StartedAt = "2026-11-23T10:00:00" }, none: true, problem: "started_at"},
 		"not a UUID":        {row: func(r *supabase.Job) { r.ID = "17" }, none: true, problem: `id is "17"`},
@@ -196,7 +197,7 @@ func TestMonitorOf(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			row := rowOf(tc.row)
-			state, message := monitorOf(&row, imageOf(&row))
+			state, message := monitorOf(&row, imageOf(&row).problem)
 			if state != tc.state || message != tc.message {
 				t.Errorf("got %q, %q", state, message)
 			}

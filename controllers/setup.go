@@ -63,6 +63,7 @@ func SetUp(mgr ctrl.Manager, p Parts) (*Set, error) {
 	mirror := &SyncReconciler{
 		Client: mgr.GetClient(), Namespace: p.Namespace, Clock: p.Clock, Rows: p.Rows, Leadership: p.Leadership, Board: p.Board,
 		Outbox: p.Outbox, Observer: p.Observer, Every: p.SyncEvery, KeepFinished: p.KeepFinished,
+		Wake: jobs.Wake,
 	}
 	for _, set := range []func() error{
 		func() error { return statuses.SetupWithManager(mgr, p.Namespace) },

@@ -10,7 +10,6 @@ import (
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/internal/ledger"
-	"github.com/soundcheck-io/latency-operator/internal/sample"
 )
 
 // Delivery is how the outbox fares, in the words of the Delivered condition.
@@ -29,6 +28,7 @@ type facts struct {
 	rejected string
 	held     int
 	delivery Delivery
+	sequence int64 // the highest given to a sample; -1 for none
 }
 
 // statusOf computes the whole status of a job. It is a function of its arguments alone.
@@ -48,7 +48,7 @@ func statusOf(job *v1alpha1.LatencyJob, f facts, now time.Time) v1alpha1.Latency
 		RTT:        rttSummary(&account.Totals),
 		Last:       lastSample(&account),
 		LastError:  lastError(&account),
-		Checkpoint: checkpointOf(&account),
+		Checkpoint: checkpointOf(&account, f.sequence),
 		Conditions: append([]metav1.Condition(nil), job.Status.Conditions...),
 	}
 	if share, ok := account.Totals.Loss(); ok {
@@ -269,6 +269,3 @@ func clip(s string, n int) string {
 	}
 	return string(runes[:n-1]) + "…"
 }
-
-// sampleStatus is the inverse of the conversion in lastSample.
-func sampleStatus(s v1alpha1.SampleStatus) sample.Status { return sample.Status(s) }

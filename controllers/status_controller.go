@@ -7,8 +7,11 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -23,8 +26,14 @@ import (
 	latencyv1alpha1 "github.com/soundcheck-io/latency-operator/api/v1alpha1"
 )
 
-// StatusOwner is the field manager of the status.
-const StatusOwner = "latency-operator"
+const (
+	// StatusOwner is the field manager of the status.
+	StatusOwner = "latency-operator"
+	// undeliveredCheck is how soon a status is looked at again that says that samples wait for their delivery.
+	undeliveredCheck = 15 * time.Second
+	// lastWriters is how many statuses are written at once at the end of the process.
+	lastWriters = 16
+)
 
 // StatusReconciler is the one place that writes the status of LatencyJobs. A job that is marked waits in its queue, once
 // however often it is marked; what is written is the picture at the time of writing. So a small installation sees every
@@ -70,70 +79,93 @@ func (r *StatusReconciler) mark(e *entry, name string, priority int) {
 
 // Reconcile writes the status of one job, if there is anything new to write.
 func (r *StatusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	if err := r.Budget.Wait(ctx); err != nil {
-		return ctrl.Result{}, nil //nolint:nilerr // the process is stopping: Flush writes what is left
-	}
 	e := r.Board.lookup(req.Name)
 	if e == nil {
 		return ctrl.Result{}, nil
 	}
-	return ctrl.Result{}, r.write(ctx, req.NamespacedName, e)
+	waits, err := r.write(ctx, req.NamespacedName, e, r.Budget.Wait)
+	if err != nil || !waits {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: undeliveredCheck, Priority: new(routine)}, nil
 }
 
-// Flush writes, at the end of the process, the statuses that are still to be written, as far as budget and ctx allow.
+// Flush writes, at the end of the process, the statuses that are still to be written, as far as ctx allows: the next
+// process goes on from them, so no budget holds them back.
 func (r *StatusReconciler) Flush(ctx context.Context) {
+	var group errgroup.Group
+	group.SetLimit(lastWriters)
 	for id, e := range r.Board.snapshot() {
 		if !e.dirty.Load() {
 			continue
 		}
-		if r.Budget.Wait(ctx) != nil {
-			return
-		}
-		_ = r.write(ctx, types.NamespacedName{Namespace: r.bell.namespace, Name: id}, e) // the next process writes it
+		group.Go(func() error {
+			if ctx.Err() == nil {
+				_, _ = r.write(ctx, types.NamespacedName{Namespace: r.bell.namespace, Name: id}, e, nil) // the next process writes it
+			}
+			return nil
+		})
 	}
+	_ = group.Wait() // nothing above returns an error
 }
 
-func (r *StatusReconciler) write(ctx context.Context, key types.NamespacedName, e *entry) error {
+// write brings the status of a job up to date, if there is anything new, once the budget lets it. It tells whether the
+// status says that samples wait for their delivery, which ends without anything happening to the job.
+func (r *StatusReconciler) write(ctx context.Context, key types.NamespacedName, e *entry, budget func(context.Context) error) (waits bool, err error) {
+	e.dirty.Store(false) // before anything is read: what comes later asks again
 	var job latencyv1alpha1.LatencyJob
 	if err := r.Get(ctx, key, &job); err != nil {
-		return client.IgnoreNotFound(err)
+		return false, client.IgnoreNotFound(err)
 	}
-	before, status, ok := r.picture(e, &job)
-	if !ok {
-		return nil
+	status, differs := r.picture(e, &job)
+	waits = !meta.IsStatusConditionTrue(status.Conditions, latencyv1alpha1.ConditionDelivered) && !isFinal(status.Phase) && status.Phase != ""
+	if !differs {
+		return waits, nil
+	}
+	if budget != nil {
+		if err := budget(ctx); err != nil {
+			e.dirty.Store(true)
+			return false, nil //nolint:nilerr // the process is stopping: Flush writes what is left
+		}
 	}
 	if err := r.apply(ctx, &job, &status); err != nil {
+		if apierrors.IsNotFound(err) {
+			return false, nil // deleted meanwhile; should it come back, its reconciler asks
+		}
 		e.dirty.Store(true)
-		return client.IgnoreNotFound(fmt.Errorf("write status of job %s: %w", job.Name, err))
+		return false, fmt.Errorf("write status of job %s: %w", job.Name, err)
 	}
 	r.Observer.StatusWritten()
+	e.mu.Lock()
+	before := told{e.phase, e.down}
+	e.phase, e.down = status.Phase, isDown(&status)
+	e.mu.Unlock()
 	for _, t := range transitions(before, &status) {
 		r.Recorder.Eventf(&job, nil, t.kind, t.reason, "Measure", "%s", t.note)
 	}
-	return nil
+	return waits, nil
 }
 
-// picture computes the status of a job as it stands, and what people were told before; false when it says nothing new.
-func (r *StatusReconciler) picture(e *entry, job *latencyv1alpha1.LatencyJob) (told, latencyv1alpha1.LatencyJobStatus, bool) {
-	held := r.Outbox.Pending(job.Spec.JobID)
-	e.dirty.Store(false)
+// picture computes the status of a job as it stands, and tells whether it says anything new.
+func (r *StatusReconciler) picture(e *entry, job *latencyv1alpha1.LatencyJob) (latencyv1alpha1.LatencyJobStatus, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.gone {
-		return told{}, latencyv1alpha1.LatencyJobStatus{}, false
+		return latencyv1alpha1.LatencyJobStatus{}, false
 	}
+	// Asked under the lock: a poll that ends hands its sample over under it.
+	held := r.Outbox.Pending(job.Spec.JobID)
 	now := r.Clock.Now()
 	status := statusOf(job, facts{
 		decision: decide(e.view(job, held), now),
 		ledger:   &e.ledger,
-		endedAt:  e.endedAt,
+		endedAt:  e.end.at,
 		rejected: e.rejected,
 		held:     held,
 		delivery: r.Delivery(),
+		sequence: r.Outbox.Highest(job.Spec.JobID),
 	}, now)
-	before := told{e.phase, e.down}
-	e.phase, e.down = status.Phase, isDown(&status)
-	return before, status, !sameStatus(&job.Status, &status)
+	return status, !sameStatus(&job.Status, &status)
 }
 
 // sameStatus tells whether two statuses differ in nothing but when they were written.

@@ -41,7 +41,7 @@ func TestStatusTellsTheStory(t *testing.T) {
 	job := jobOf(func(j *v1alpha1.LatencyJob) { j.Generation = 3; j.Spec.DurationMinutes = 60 })
 	now := start.Add(75 * time.Second)
 	l := story()
-	got := statusOf(&job, facts{decision: decision{phase: v1alpha1.PhaseRunning, wake: start.Add(80 * time.Second)}, ledger: l, delivery: Delivery{Reason: v1alpha1.ReasonUpToDate}}, now)
+	got := statusOf(&job, facts{decision: decision{phase: v1alpha1.PhaseRunning, wake: start.Add(80 * time.Second)}, ledger: l, delivery: Delivery{Reason: v1alpha1.ReasonUpToDate}, sequence: 7}, now)
 	micro := func(seconds float64) metav1.MicroTime {
 		return metav1.MicroTime{Time: start.Add(time.Duration(seconds * float64(time.Second)))}
 	}
@@ -56,7 +56,7 @@ func TestStatusTellsTheStory(t *testing.T) {
 		LastError:    &v1alpha1.LastError{Message: "connection refused", Time: micro(60.001)},
 		NextPollTime: &next,
 		Checkpoint: &v1alpha1.Checkpoint{
-			AccountedUntil: &until, RTTSum: "33.5ms", RTTLast: "11ms", RTTMin: "10ms", RTTMax: "12.5ms", JitterSum: "4ms", JitterCount: 2,
+			AccountedUntil: &until, Sequence: new(int64(7)), RTTSum: "33.5ms", RTTLast: "11ms", RTTMin: "10ms", RTTMax: "12.5ms", JitterSum: "4ms", JitterCount: 2,
 		},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(v1alpha1.LatencyJobStatus{}, "Conditions")); diff != "" {
@@ -150,6 +150,32 @@ func TestTransitions(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, strings.Join(got, " ")); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestTheStatusIsTrustedWithTheNumbers(t *testing.T) {
+	until := metav1.MicroTime{Time: start.Add(30 * time.Second)} // slot 3
+	for name, tc := range map[string]struct {
+		sequence   *int64
+		generation int64
+		trusted    bool
+	}{
+		"slot numbers":    {new(int64(3)), 1, true},
+		"behind the slot": {new(int64(2)), 1, true},
+		"above the slot":  {new(int64(4)), 1, false},
+		"not known":       {nil, 1, false},
+		"edited since":    {new(int64(3)), 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			job := jobOf(func(j *v1alpha1.LatencyJob) {
+				j.Generation, j.Status.ObservedGeneration = tc.generation, 1
+				j.Status.Checkpoint = &v1alpha1.Checkpoint{AccountedUntil: &until, Sequence: tc.sequence}
+			})
+			highest, ok := numberedUntil(&job)
+			if ok != tc.trusted || ok && highest != 3 {
+				t.Errorf("got %d, %v", highest, ok)
 			}
 		})
 	}

@@ -22,6 +22,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -33,6 +34,7 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/sample"
 	"github.com/soundcheck-io/latency-operator/internal/spreedb"
 	"github.com/soundcheck-io/latency-operator/internal/spreedb/spreedbtest"
+	"github.com/soundcheck-io/latency-operator/internal/stack"
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest"
 )
@@ -60,10 +62,15 @@ func runSuite(m *testing.M) int {
 			panic(err)
 		}
 	}
-	env := &envtest.Environment{CRDDirectoryPaths: []string{"../config/crd/bases"}, ErrorIfCRDPathMissing: true}
+	assets, err := stack.Assets(context.Background(), os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "no API server:", err)
+		return m.Run()
+	}
+	env := &envtest.Environment{CRDDirectoryPaths: []string{"../config/crd/bases"}, ErrorIfCRDPathMissing: true, BinaryAssetsDirectory: assets}
 	config, err := env.Start()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "no API server: run `make assets` and set KUBEBUILDER_ASSETS to what hack/assets.sh prints:", err)
+		fmt.Fprintln(os.Stderr, "no API server:", err)
 		return m.Run()
 	}
 	defer func() { _ = env.Stop() }()
@@ -80,6 +87,8 @@ type world struct {
 	database  *supabasetest.Server
 	spreedb   *spreedbtest.SpreeDB
 	pollerURL string
+	// intercept gets between the reconcilers and the API server.
+	intercept *interceptor.Funcs
 }
 
 func newWorld(t *testing.T) *world {
@@ -104,6 +113,7 @@ type operation struct {
 	outbox *outbox.Outbox
 	board  *Board
 	leads  *leads
+	sync   *SyncReconciler
 	stop   func()
 }
 
@@ -126,6 +136,13 @@ func (w *world) operate(change ...func(*Parts)) *operation {
 		Scheme: scheme, Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
 		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{w.namespace: {}}},
 		Controller: config.Controller{SkipNameValidation: new(true)}, // several in one process
+		NewClient: func(c *rest.Config, o client.Options) (client.Client, error) {
+			plain, err := client.NewWithWatch(c, o)
+			if err != nil || w.intercept == nil {
+				return plain, err
+			}
+			return interceptor.NewClient(plain, *w.intercept), nil
+		},
 	})
 	w.Expect(err).NotTo(HaveOccurred())
 	r := &operation{board: NewBoard(), leads: &leads{}}
@@ -145,6 +162,7 @@ func (w *world) operate(change ...func(*Parts)) *operation {
 	}
 	set, err := SetUp(mgr, parts)
 	w.Expect(err).NotTo(HaveOccurred())
+	r.sync = set.Sync
 	r.stop = w.start(mgr, poller, r.outbox, set.Statuses)
 	w.t.Cleanup(r.stop)
 	return r

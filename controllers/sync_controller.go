@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -34,6 +35,8 @@ const (
 	lookupChunk = 100
 	// leadershipCheck is how soon a process that does not lead looks again.
 	leadershipCheck = time.Second
+	// reportsPerSync is how many rows are told about their problem in one sync.
+	reportsPerSync = 20
 )
 
 // Rows reads Sound Check's jobs.
@@ -64,6 +67,8 @@ type SyncReconciler struct {
 	Board      *Board
 	Outbox     Outbox
 	Observer   Observer
+	// Wake has a job decided about now.
+	Wake func(jobID string)
 	// Every is the time between two looks at the rows.
 	Every time.Duration
 	// KeepFinished is how long a LatencyJob stays visible after its job has ended.
@@ -141,8 +146,10 @@ func (r *SyncReconciler) sync(ctx context.Context) error {
 	gone := r.Board.goneJobs()
 	r.revive(rows, gone)
 	p := compare(rows, jobs.Items, gone, r.Clock.Now(), r.KeepFinished)
-	failed := r.write(ctx, p.apply, p.remove)
-	failed = errors.Join(failed, r.settleMissing(ctx, p.ask, jobs.Items), r.report(ctx, rows, p.problems))
+	refused, failed := r.write(ctx, p.apply, p.remove)
+	maps.Copy(p.problems, refused)
+	failed = errors.Join(failed, r.settleMissing(ctx, p.ask, jobs.Items))
+	r.report(ctx, rows, p.problems)
 	if failed != nil {
 		return failed
 	}
@@ -159,6 +166,7 @@ func (r *SyncReconciler) revive(rows []supabase.Job, gone map[string]bool) {
 		if id := rows[i].ID; gone[id] {
 			r.Outbox.Forget(id)
 			r.Board.Present(id)
+			r.Wake(id)
 		}
 	}
 }
@@ -199,7 +207,7 @@ func (r *SyncReconciler) settle(ctx context.Context, asked []*v1alpha1.LatencyJo
 			r.witness = answer[0].ID
 		}
 		v := judge(asked, answer)
-		if err := r.write(ctx, v.apply, v.remove); err != nil {
+		if _, err := r.write(ctx, v.apply, v.remove); err != nil {
 			return err
 		}
 		switch {
@@ -208,7 +216,8 @@ func (r *SyncReconciler) settle(ctx context.Context, asked []*v1alpha1.LatencyJo
 		case len(v.open) < len(asked):
 			asked = v.open
 		case v.proven:
-			return r.write(ctx, nil, v.open)
+			_, err := r.write(ctx, nil, v.open)
+			return err
 		default:
 			r.log.Info("Supabase returns none of the jobs that ran before; they go on", "jobs", len(v.open))
 			return nil
@@ -216,30 +225,35 @@ func (r *SyncReconciler) settle(ctx context.Context, asked []*v1alpha1.LatencyJo
 	}
 }
 
-// write applies and removes LatencyJobs, several at once. One that cannot be written does not hold up the others.
-func (r *SyncReconciler) write(ctx context.Context, apply []change, remove []*v1alpha1.LatencyJob) error {
+// write applies and removes LatencyJobs, several at once. One that cannot be written does not hold up the others. What the
+// API server will never accept is no failure but a problem of the row, by its id.
+func (r *SyncReconciler) write(ctx context.Context, apply []change, remove []*v1alpha1.LatencyJob) (refused map[string]string, err error) {
 	var mu sync.Mutex
 	var failed []error
-	note := func(err error) {
-		if err != nil {
-			mu.Lock()
+	refused = map[string]string{}
+	note := func(id string, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case apierrors.IsInvalid(err):
+			refused[id] = clip("Kubernetes refuses it: "+err.Error(), 512)
+		case err != nil:
 			failed = append(failed, err)
-			mu.Unlock()
 		}
 	}
 	var group errgroup.Group
 	group.SetLimit(writers)
 	for _, c := range apply {
-		group.Go(func() error { note(r.apply(ctx, c)); return nil })
+		group.Go(func() error { note(c.spec.JobID, r.apply(ctx, c)); return nil })
 	}
 	for _, job := range remove {
-		group.Go(func() error { note(r.remove(ctx, job)); return nil })
+		group.Go(func() error { note(job.Name, r.remove(ctx, job)); return nil })
 	}
 	_ = group.Wait() // note has the errors
 	if len(failed) > 3 {
-		return fmt.Errorf("%w (and %d more)", errors.Join(failed[:3]...), len(failed)-3)
+		return refused, fmt.Errorf("%w (and %d more)", errors.Join(failed[:3]...), len(failed)-3)
 	}
-	return errors.Join(failed...)
+	return refused, errors.Join(failed...)
 }
 
 func (r *SyncReconciler) apply(ctx context.Context, c change) error {
@@ -272,23 +286,28 @@ func (r *SyncReconciler) remove(ctx context.Context, job *v1alpha1.LatencyJob) e
 	return nil
 }
 
-// report names rows that cannot be measured as they stand: in the log when that changes, and in the row itself.
-func (r *SyncReconciler) report(ctx context.Context, rows []supabase.Job, problems map[string]string) error {
+// report names rows that cannot be measured as they stand: in the log when that changes, and in the row itself. Telling the
+// row is a courtesy: a few in a round, so that it holds up no sync, and none that fails keeps the others from it.
+func (r *SyncReconciler) report(ctx context.Context, rows []supabase.Job, problems map[string]string) {
 	for id, problem := range problems {
 		if r.reported[id] != problem {
 			r.log.Info("Row cannot be measured as it stands", "job", id, "problem", problem)
 		}
 	}
 	r.reported = problems
+	told, failed := 0, 0
 	for i := range rows {
 		row := &rows[i]
-		state, message := monitorOf(row, imageOf(row))
+		state, message := monitorOf(row, problems[row.ID])
 		if state == row.MonitorState && message == row.MonitorMessage {
 			continue
 		}
+		if told++; told > reportsPerSync || failed > 2 {
+			return
+		}
 		if err := r.Rows.ReportJob(ctx, row.ID, state, message); err != nil {
-			return fmt.Errorf("tell Sound Check about job %s: %w", strings.ToValidUTF8(row.ID, "?"), err)
+			failed++
+			r.log.Error(err, "Sound Check could not be told about a job; it is tried again", "job", row.ID)
 		}
 	}
-	return nil
 }

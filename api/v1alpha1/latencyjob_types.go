@@ -264,6 +264,9 @@ type Checkpoint struct {
 	// accountedUntil is the due time of the newest slot that is counted in slots and samples.
 	// +optional
 	AccountedUntil *metav1.MicroTime `json:"accountedUntil,omitempty"`
+	// sequence is the highest sequence_number that was given to a sample.
+	// +optional
+	Sequence *int64 `json:"sequence,omitempty"`
 	// rttSum is the sum of all successful round-trip times.
 	// +kubebuilder:validation:MaxLength=48
 	// +optional

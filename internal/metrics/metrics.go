@@ -121,6 +121,8 @@ type Sources struct {
 	Outbox func() outbox.Status
 	// Key describes the Supabase key, and whether Supabase refuses it.
 	Key func() (info supabase.KeyInfo, refused bool)
+	// Missing counts the columns that the database lacks.
+	Missing func() int
 	// Phases counts the jobs of this process by phase.
 	Phases func() map[string]int
 	// Now is the present.
@@ -129,8 +131,8 @@ type Sources struct {
 
 // collector reads Sources at each scrape.
 type collector struct {
-	sources                      Sources
-	held, age, key, expiry, jobs *prometheus.Desc
+	sources                               Sources
+	held, age, key, expiry, jobs, missing *prometheus.Desc
 }
 
 // Collect registers what is read at each scrape.
@@ -144,13 +146,14 @@ func Collect(registry prometheus.Registerer, sources Sources) {
 		age:     describe("outbox_oldest_sample_age_seconds", "Age of the oldest of them; 0 without one."),
 		key:     describe("supabase_key_info", "The Supabase key in use: 1, or 0 while it is refused or cannot work.", "kind", "role"),
 		expiry:  describe("supabase_key_expiry_timestamp_seconds", "When the Supabase key or token ends; absent when it does not say."),
+		missing: describe("schema_missing_columns", "Columns that the database lacks and the operator does without."),
 		jobs:    describe("jobs", "LatencyJobs that this process knows, by phase.", "phase"),
 	})
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{c.held, c.age, c.key, c.expiry, c.jobs} {
+	for _, desc := range []*prometheus.Desc{c.held, c.age, c.key, c.expiry, c.jobs, c.missing} {
 		ch <- desc
 	}
 }
@@ -176,6 +179,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if !info.Expires.IsZero() {
 		gauge(c.expiry, seconds(info.Expires))
 	}
+	gauge(c.missing, float64(c.sources.Missing()))
 	for phase, n := range c.sources.Phases() {
 		gauge(c.jobs, float64(n), phase)
 	}

@@ -19,17 +19,16 @@ const (
 	longestRetry = 15 * time.Second
 )
 
-// Run delivers until ctx ends.
+// Run delivers until ctx ends. A request under way then is not cut short, as nobody would know what became of it.
 func (o *Outbox) Run(ctx context.Context) {
 	retry := newBackoff()
 	for {
 		wait, waiting := o.due()
 		switch {
 		case ctx.Err() != nil:
-			o.putBack()
 			return
 		case waiting && wait <= 0:
-			if err := o.deliverOnce(ctx); err != nil {
+			if err := o.deliverOnce(context.WithoutCancel(ctx)); err != nil {
 				o.sleep(ctx, delay(retry, err))
 				continue
 			}
@@ -50,11 +49,7 @@ func (o *Outbox) Flush(ctx context.Context) {
 			o.sleep(ctx, delay(retry, err))
 		}
 	}
-	o.putBack()
-	for paid := true; paid && len(o.touches.owed) > 0; {
-		o.touches.next = time.Time{}
-		paid = o.touches.send(ctx, o.Store, o.Clock.Now()) == nil
-	}
+	o.touches.flush(ctx, o.Store, o.Clock.Now())
 	if left := o.Status(); left.Held > 0 {
 		o.Observer.Dropped(DropShutdown, left.Held)
 		o.Log.Error(nil, "Samples are lost: the process ends before Supabase takes them", "samples", left.Held, "reason", left.Trouble.Message)
@@ -139,7 +134,7 @@ func (o *Outbox) deliverOnce(ctx context.Context) error {
 		return err
 	}
 	if err := o.touches.send(ctx, o.Store, o.Clock.Now()); err != nil && ctx.Err() == nil {
-		o.Log.V(1).Info("The jobs' last_ping_at could not be moved", "error", err.Error())
+		o.Log.Error(err, "The jobs' last_ping_at could not be moved; it is tried again")
 	}
 	return nil
 }
@@ -148,10 +143,6 @@ func (o *Outbox) deliverOnce(ctx context.Context) error {
 func (o *Outbox) takeBatch() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, id := range o.forgotten {
-		delete(o.sequences, id)
-	}
-	o.forgotten = nil
 	n := min(len(o.queue), o.limit)
 	for _, s := range o.queue[:n] {
 		o.batch = append(o.batch, supabase.Row{Sample: s, Sequence: unnumbered})
@@ -164,18 +155,6 @@ func (o *Outbox) takeBatch() {
 	if n > 0 {
 		o.oldest = o.batch[0].RecordedAt
 	}
-}
-
-// putBack returns an unfinished batch to the queue.
-func (o *Outbox) putBack() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	samples := make([]sample.Sample, len(o.batch))
-	for i, row := range o.batch {
-		samples[i] = row.Sample
-	}
-	o.queue = append(samples, o.queue...)
-	o.batch, o.oldest = nil, time.Time{}
 }
 
 // deliver stores rows and gives back those that are still to be stored, with the reason:
@@ -193,8 +172,12 @@ func (o *Outbox) deliver(ctx context.Context, rows []supabase.Row) ([]supabase.R
 		o.stored(rows)
 		return nil, nil
 	case class == supabase.JobGone:
-		if id := goneJob(err, rows); id != "" {
+		switch id, about := goneJob(err, rows); {
+		case id != "":
 			return o.deliver(ctx, o.dropJob(id, rows))
+		case !about && len(rows) == 1:
+			o.reject(rows[0], err)
+			return nil, nil
 		}
 	case class == supabase.RowRejected && len(rows) == 1:
 		o.reject(rows[0], err)
@@ -213,20 +196,25 @@ func (o *Outbox) deliver(ctx context.Context, rows []supabase.Row) ([]supabase.R
 	return o.deliver(ctx, rows[half:])
 }
 
-var keyInDetails = regexp.MustCompile(`^Key \(job_id\)=\(([0-9a-f-]{36})\)`)
+var keyInDetails = regexp.MustCompile(`^Key \((\w+)\)=\((.*)\) is not present`)
 
-// goneJob is the job that a foreign key violation is about; empty when the answer does not say and there are several.
-func goneJob(err error, rows []supabase.Row) string {
+// goneJob is the job that a foreign key violation is about; empty when the answer does not say and there are several. It
+// tells whether the violation can be about a job at all: the app may have other foreign keys.
+func goneJob(err error, rows []supabase.Row) (id string, about bool) {
 	if answer, ok := errors.AsType[*supabase.Error](err); ok {
-		if m := keyInDetails.FindStringSubmatch(answer.Details); m != nil &&
-			slices.ContainsFunc(rows, func(r supabase.Row) bool { return r.JobID == m[1] }) {
-			return m[1]
+		if m := keyInDetails.FindStringSubmatch(answer.Details); m != nil {
+			if m[1] != "job_id" {
+				return "", false
+			}
+			if slices.ContainsFunc(rows, func(r supabase.Row) bool { return r.JobID == m[2] }) {
+				return m[2], true
+			}
 		}
 	}
 	if len(rows) == 1 {
-		return rows[0].JobID
+		return rows[0].JobID, true
 	}
-	return ""
+	return "", true
 }
 
 func (o *Outbox) stored(rows []supabase.Row) {
@@ -259,9 +247,9 @@ func (o *Outbox) dropJob(id string, rows []supabase.Row) []supabase.Row {
 	for range dropped {
 		o.settle(id)
 	}
-	o.mu.Unlock()
 	delete(o.sequences, id)
-	delete(o.touches.owed, id)
+	o.mu.Unlock()
+	o.touches.forget(id)
 	o.Observer.Dropped(DropJobGone, dropped)
 	o.Log.Info("Samples of a deleted job were dropped", "job", id, "samples", dropped)
 	o.Listener.Gone(id)

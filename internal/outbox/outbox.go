@@ -91,14 +91,13 @@ type Outbox struct {
 	pending map[string]int
 	gone    map[string]bool
 	trouble Trouble
-	// forgotten lists jobs whose sequence numbers need not be known any more.
-	forgotten []string
+	// sequences is the highest number given to a sample of each job.
+	sequences map[string]int64
 
 	// Of the delivering goroutine alone.
-	batch     []supabase.Row
-	limit     int // of a batch; smaller than Batch after the store found one too large
-	sequences map[string]int64
-	touches   touches
+	batch   []supabase.Row
+	limit   int // of a batch; smaller than Batch after the store found one too large
+	touches touches
 }
 
 // Trouble is why samples cannot be delivered; the zero Trouble says that they can.
@@ -115,7 +114,7 @@ func New(opts Options) *Outbox {
 	return &Outbox{
 		Options: opts, wake: make(chan struct{}, 1), limit: opts.Batch,
 		pending: map[string]int{}, gone: map[string]bool{}, sequences: map[string]int64{},
-		touches: touches{owed: map[string]time.Time{}, trail: opts.Trail},
+		touches: touches{owed: map[string]time.Time{}, inexact: map[string]time.Time{}, trail: opts.Trail},
 	}
 }
 
@@ -155,7 +154,7 @@ func (o *Outbox) Forget(jobID string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.gone, jobID)
-	o.forgotten = append(o.forgotten, jobID)
+	delete(o.sequences, jobID)
 }
 
 // Status is how the outbox stands.

@@ -298,6 +298,55 @@ func TestFlushSendsWhatIsLeft(t *testing.T) {
 	b.Expect(b.text(`select (last_ping_at at time zone 'utc')::text from jobs`)).To(Equal("2026-11-23 10:00:10.001"))
 }
 
+func TestAnEndDuringARequestDoublesNothingEvenWithoutAKey(t *testing.T) {
+	b := newBench(t, 0, nil, supabasetest.WithoutMigrations(), supabasetest.WithSQL(seed))
+	id := b.text(`insert into jobs (account_number, monitoring_mode) values ('A-1', 'real_polling') returning id::text`)
+	slow := b.db.Inject(supabasetest.Fault{Match: func(r *http.Request) bool { return r.Method == http.MethodPost }, Delay: 300 * time.Millisecond})
+	b.put(id, 0, 1, 2)
+	stop := b.run()
+	b.Eventually(slow.Count).Should(Equal(1))
+	stop()
+	b.put(id, 3)
+	b.box.Flush(t.Context())
+	b.Expect(b.text(rows, id)).To(Equal("0 success 10, 1 success 11, 2 success 12, 3 success 13"))
+}
+
+func TestANumberSurvivesTheEndOfRun(t *testing.T) {
+	b := newBench(t, 1, nil)
+	fault := b.db.Inject(supabasetest.Fault{Match: func(r *http.Request) bool { return r.Method == http.MethodPost }, Status: 503})
+	b.put(b.jobs[0], 0, 1, 2)
+	stop := b.run()
+	b.Eventually(fault.Count).Should(BeNumerically(">=", 1))
+	stop()
+	fault.Remove()
+	b.box.Flush(t.Context())
+	b.Expect(b.text(rows, b.jobs[0])).To(Equal("0 success 10, 1 success 11, 2 success 12"))
+}
+
+func TestWhoeverResumesNeedNotAsk(t *testing.T) {
+	b := newBench(t, 2, nil)
+	b.box.Resume(b.jobs[0], 6)
+	b.put(b.jobs[0], 7)
+	b.run()
+	b.settled()
+	b.Expect(b.box.Highest(b.jobs[0])).To(Equal(int64(7)))
+	b.Expect(b.box.Highest(b.jobs[1])).To(Equal(int64(-1)))
+	for _, r := range b.db.Requests() {
+		b.Expect(r.Query.Get("order")).NotTo(ContainSubstring("sequence_number"))
+	}
+}
+
+func TestAViolationOfAnotherForeignKeyIsNoDeletedJob(t *testing.T) {
+	b := newBench(t, 1, nil)
+	b.db.Inject(supabasetest.Fault{Times: 1, Match: func(r *http.Request) bool { return r.Method == http.MethodPost }, Status: 409, ContentType: "application/json",
+		Body: `{"code":"23503","message":"violates foreign key","details":"Key (poller)=(7) is not present in table \"pollers\"."}`})
+	b.put(b.jobs[0], 0)
+	b.run()
+	b.settled()
+	b.Expect(b.gone).To(BeEmpty())
+	b.Expect(b.rejected).To(Equal([]string{b.jobs[0]}))
+}
+
 func TestFlushGivesUpWhenItsTimeIsOverAndSaysHowMuch(t *testing.T) {
 	b := newBench(t, 1, nil)
 	b.db.Inject(supabasetest.Fault{Hang: true})
@@ -306,24 +355,4 @@ func TestFlushGivesUpWhenItsTimeIsOverAndSaysHowMuch(t *testing.T) {
 	defer cancel()
 	b.box.Flush(ctx)
 	b.Expect(b.dropped).To(Equal(map[string]int{DropShutdown: 2}))
-}
-
-func TestLastPingAtNeverGoesBackAndFollowsInBulk(t *testing.T) {
-	b := newBench(t, 90, nil)
-	b.sql(`update jobs set last_ping_at = '2027-01-01 00:00:00+00' where id = $1`, b.jobs[0])
-	for n, id := range b.jobs {
-		s := measure(id, 0)
-		s.RecordedAt = start.Add(time.Duration(n) * time.Millisecond)
-		b.Expect(b.box.Put(s)).To(Succeed())
-	}
-	b.box.Flush(t.Context())
-	b.Expect(b.text(`select count(*)::text from jobs join samples on job_id = jobs.id where last_ping_at = recorded_at`)).To(Equal("89"))
-	b.Expect(b.text(`select (last_ping_at at time zone 'utc')::text from jobs where id = $1`, b.jobs[0])).To(Equal("2027-01-01 00:00:00"))
-	patches := 0
-	for _, r := range b.db.Requests() {
-		if r.Method == http.MethodPatch {
-			patches++
-		}
-	}
-	b.Expect(patches).To(BeNumerically("<=", 90))
 }

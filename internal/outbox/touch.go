@@ -3,6 +3,7 @@ package outbox
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -11,80 +12,102 @@ import (
 )
 
 const (
-	// exactly is up to how many jobs get a request of their own, with their own time.
-	exactly = 10
-	// together is up to how many jobs are served with every batch; it is what one request can name.
+	// exactly is up to how many jobs get a request of their own in a round, with their own time.
+	exactly = 25
+	// together is how many jobs one request can name.
 	together = 100
-	// touchPause is how long a time that could not be told exactly waits for the next attempt.
+	// touchPause is the least time between two rounds.
 	touchPause = time.Second
 )
 
 // touches is what is owed to the jobs' last_ping_at: for each, when its newest stored sample was taken.
 //
 // One request can name a hundred jobs but only one time. A few jobs get a request each. More share one, with the oldest of
-// their times: then last_ping_at trails a little, but never claims a ping that nobody sent; what is still owed follows. With
-// hundreds of jobs this is done now and then, as often as trail allows.
+// their times: then last_ping_at trails by as much as these differ, but never claims a ping that nobody sent; what is
+// missing is made up for in a round with room. With hundreds of jobs a round comes now and then, as often as trail asks.
 type touches struct {
-	owed  map[string]time.Time
-	trail time.Duration
-	next  time.Time // not before
+	owed    map[string]time.Time // not told since the newest sample
+	inexact map[string]time.Time // told an older time
+	trail   time.Duration
+	next    time.Time // of a round, at the earliest
 }
 
 func (t *touches) owe(rows []supabase.Row) {
 	for _, row := range rows {
 		if row.RecordedAt.After(t.owed[row.JobID]) {
 			t.owed[row.JobID] = row.RecordedAt
+			delete(t.inexact, row.JobID)
 		}
 	}
+}
+
+func (t *touches) forget(jobID string) {
+	delete(t.owed, jobID)
+	delete(t.inexact, jobID)
 }
 
 // due is how long to wait until something may be sent; false when nothing is owed.
 func (t *touches) due(now time.Time) (time.Duration, bool) {
-	return t.next.Sub(now), len(t.owed) > 0
+	return t.next.Sub(now), len(t.owed)+len(t.inexact) > 0
 }
 
-// group is a request: jobs, and the time to move them to.
-type group struct {
-	ids []string
-	at  time.Time
-}
-
-// send pays what is owed, if it is time.
+// send pays what is owed, if it is time. What one request cannot pay does not hold up the others.
 func (t *touches) send(ctx context.Context, store Store, now time.Time) error {
 	if wait, owing := t.due(now); !owing || wait > 0 {
 		return nil
 	}
-	many := len(t.owed) > together
 	t.next = now.Add(touchPause)
-	if many {
+	if len(t.owed) > together {
 		// Two thirds: the samples wait a little for their batch, and the requests take time.
 		t.next = now.Add(t.trail * 2 / 3)
 	}
-	for _, g := range t.groups() {
-		if err := store.TouchJobs(ctx, g.ids, g.at); err != nil {
-			return err
-		}
-		for _, id := range g.ids {
-			// With many jobs the next round brings newer times anyway: what lies within the pause is good enough.
-			if left := t.owed[id].Sub(g.at); left <= 0 || many && left <= t.trail/6 {
-				delete(t.owed, id)
-			}
-		}
+	var failed []error
+	room := exactly - len(t.owed)
+	failed = append(failed, t.pay(ctx, store, t.owed, len(t.owed)))
+	if room > 0 {
+		failed = append(failed, t.pay(ctx, store, t.inexact, room))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
-func (t *touches) groups() []group {
-	ids := slices.SortedFunc(maps.Keys(t.owed), func(a, b string) int {
-		return cmp.Or(t.owed[a].Compare(t.owed[b]), cmp.Compare(a, b))
+// pay sends what most of the jobs are owed, the oldest first.
+func (t *touches) pay(ctx context.Context, store Store, owed map[string]time.Time, most int) error {
+	ids := slices.SortedFunc(maps.Keys(owed), func(a, b string) int {
+		return cmp.Or(owed[a].Compare(owed[b]), cmp.Compare(a, b))
 	})
+	ids = ids[:min(most, len(ids))]
 	size := together
 	if len(ids) <= exactly {
 		size = 1
 	}
-	var groups []group
+	var failed []error
 	for chunk := range slices.Chunk(ids, size) {
-		groups = append(groups, group{ids: chunk, at: t.owed[chunk[0]]})
+		at := owed[chunk[0]]
+		if err := store.TouchJobs(ctx, chunk, at); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		for _, id := range chunk {
+			if exact := owed[id]; exact.After(at) {
+				t.inexact[id] = exact
+			} else {
+				delete(t.inexact, id)
+			}
+			delete(t.owed, id)
+		}
 	}
-	return groups
+	if len(failed) > 1 {
+		failed = failed[:1] // the others say the same
+	}
+	return errors.Join(failed...)
+}
+
+// flush pays what is owed at the end of the process, in a few rounds, so that a hundred jobs end up exact.
+func (t *touches) flush(ctx context.Context, store Store, now time.Time) {
+	for rounds := 0; rounds < 5 && ctx.Err() == nil; rounds++ {
+		t.next = now
+		if t.send(ctx, store, now) != nil {
+			return
+		}
+	}
 }

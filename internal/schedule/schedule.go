@@ -14,6 +14,11 @@ type Grid struct {
 	Duration time.Duration
 }
 
+// Equal tells whether two grids have the same slots, whatever time zone their starts are written in.
+func (g Grid) Equal(o Grid) bool {
+	return g.Start.Equal(o.Start) && g.Cadence == o.Cadence && g.Duration == o.Duration
+}
+
 // End is the first instant at which the job is over.
 func (g Grid) End() time.Time { return g.Start.Add(g.Duration) }
 

@@ -92,3 +92,21 @@ func TestDeadlineLeavesRoomForEverySlot(t *testing.T) {
 		})
 	}
 }
+
+func TestEqual(t *testing.T) {
+	grid := Grid{Start: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC), Cadence: time.Second, Duration: time.Minute}
+	elsewhere := grid
+	elsewhere.Start = grid.Start.In(time.FixedZone("", 3600))
+	if !grid.Equal(elsewhere) {
+		t.Error("the time zone makes a difference")
+	}
+	for _, other := range []Grid{
+		{Start: grid.Start.Add(1), Cadence: grid.Cadence, Duration: grid.Duration},
+		{Start: grid.Start, Cadence: 2 * grid.Cadence, Duration: grid.Duration},
+		{Start: grid.Start, Cadence: grid.Cadence, Duration: 2 * grid.Duration},
+	} {
+		if grid.Equal(other) {
+			t.Errorf("%v makes no difference", other)
+		}
+	}
+}

@@ -89,18 +89,11 @@ func restURL(raw string) (*url.URL, error) {
 	}
 	u, err := url.Parse(strings.TrimSpace(raw))
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, fmt.Errorf("SUPABASE_URL is %q: give the project's URL with http or https and nothing behind the host, such as https://abcdefgh.supabase.co", redact(raw))
+		// The value is not quoted: it may be a key that was put into the wrong variable.
+		return nil, errors.New("SUPABASE_URL is not a project's URL: give it with http or https and nothing behind the host, such as https://abcdefgh.supabase.co")
 	}
 	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/rest/v1") + "/rest/v1"
 	return u, nil
-}
-
-// redact hides what stands before the host of a URL, where people put passwords.
-func redact(raw string) string {
-	if at := strings.LastIndex(raw, "@"); at >= 0 {
-		return "…" + raw[at:]
-	}
-	return raw
 }
 
 // do runs one request and gives the body of the answer.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"strings"
@@ -33,14 +34,18 @@ func (s Source) load() (string, error) {
 	if s.File != "" {
 		raw, err := os.ReadFile(s.File)
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", s.Variable, err)
+			var path *fs.PathError
+			if errors.As(err, &path) {
+				err = path.Err // without the path, which may be a key that was put into the wrong variable
+			}
+			return "", fmt.Errorf("the file that %s_FILE names cannot be read: %w", s.Variable, err)
 		}
 		value = string(raw)
 	}
 	value = strings.TrimSpace(value)
 	switch {
 	case value == "" && s.File != "":
-		return "", fmt.Errorf("%s: the file %s is empty", s.Variable, s.File)
+		return "", fmt.Errorf("the file that %s_FILE names is empty", s.Variable)
 	case value == "":
 		return "", fmt.Errorf("%s is empty", s.Variable)
 	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }):

@@ -59,7 +59,7 @@ func TestSourcesThatCannotBe(t *testing.T) {
 		"no such":     {Source{Variable: "KEY", File: empty + "x"}, "no such file"},
 		"empty file":  {Source{Variable: "KEY", File: empty}, "is empty"},
 		"not a key":   {Source{Variable: "KEY", Value: "schlüssel"}, "another character that no key has"},
-		"a directory": {Source{Variable: "KEY", File: filepath.Dir(empty)}, "KEY: read"},
+		"a directory": {Source{Variable: "KEY", File: filepath.Dir(empty)}, "the file that KEY_FILE names cannot be read: is a directory"},
 	} {
 		_, err := NewCredentials(tc.source, Source{}, clock.RealClock{})
 		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "schlüssel") {
@@ -107,7 +107,7 @@ func TestAKeyFileIsReadAgain(t *testing.T) {
 	if used() != "sb_secret_three" {
 		t.Error("the key was lost with the file")
 	}
-	if _, err := credentials.Info(); err == nil || !strings.Contains(err.Error(), "KEY: ") {
+	if _, err := credentials.Info(); err == nil || !strings.Contains(err.Error(), "KEY_FILE") {
 		t.Errorf("the lost file is not reported: %v", err)
 	}
 }

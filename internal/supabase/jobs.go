@@ -116,7 +116,7 @@ func (c *Client) RunningJobs(ctx context.Context) ([]Job, error) {
 	}
 }
 
-// JobsByID looks rows up, whatever their status, at most 100 at a time. A row that does not come back need not be gone:
+// JobsByID looks rows up, whatever their status, at most 101 at a time: a hundred, and a witness. A row that does not come back need not be gone:
 // an answer counts only when it also holds a row that is known to exist.
 func (c *Client) JobsByID(ctx context.Context, ids []string) ([]Job, error) {
 	schema, err := c.known(ctx)
@@ -142,9 +142,9 @@ func (c *Client) JobsByID(ctx context.Context, ids []string) ([]Job, error) {
 	return jobs, nil
 }
 
-// FinishJob sets the status of a row that still says running to completed or failed, and tells whether it did: false
-// means that the row says something else, or was not found.
-func (c *Client) FinishJob(ctx context.Context, id, status string, at time.Time) (matched bool, err error) {
+// FinishJob sets the status to completed or failed if the row still says running, with the cadence and the duration that it
+// had when it was read, and tells whether it did: false means that the row says something else by now, or was not found.
+func (c *Client) FinishJob(ctx context.Context, row Job, status string, at time.Time) (matched bool, err error) {
 	schema, err := c.known(ctx)
 	if err != nil {
 		return false, err
@@ -153,7 +153,11 @@ func (c *Client) FinishJob(ctx context.Context, id, status string, at time.Time)
 	if schema.jobs["completed_at"] {
 		body["completed_at"] = timestamp(at)
 	}
-	return c.patchJob(ctx, OpFinishJob, id, body, "running")
+	return c.patchJob(ctx, OpFinishJob, row.ID, body, map[string]string{
+		"status":           "running",
+		"cadence_seconds":  strconv.FormatInt(row.CadenceSeconds, 10),
+		"duration_minutes": strconv.FormatInt(row.DurationMinutes, 10),
+	})
 }
 
 // ReportJob tells the technician what is done about a job. Without the columns for it, nothing happens.
@@ -162,7 +166,7 @@ func (c *Client) ReportJob(ctx context.Context, id, state, message string) error
 	if err != nil || !schema.HasMonitor() {
 		return err
 	}
-	_, err = c.patchJob(ctx, OpReportJob, id, map[string]any{"monitor_state": orNull(state), "monitor_message": orNull(message)}, "")
+	_, err = c.patchJob(ctx, OpReportJob, id, map[string]any{"monitor_state": orNull(state), "monitor_message": orNull(message)}, nil)
 	return err
 }
 
@@ -173,8 +177,8 @@ func orNull(s string) any {
 	return s
 }
 
-// patchJob changes one row, if it has the given status where one is given, and tells whether it did.
-func (c *Client) patchJob(ctx context.Context, op, id string, body map[string]any, status string) (matched bool, err error) {
+// patchJob changes one row, if it still has the given values, and tells whether it did.
+func (c *Client) patchJob(ctx context.Context, op, id string, body map[string]any, still map[string]string) (matched bool, err error) {
 	if err := checkIDs(id); err != nil {
 		return false, fmt.Errorf("%s: %w", op, err)
 	}
@@ -184,8 +188,8 @@ func (c *Client) patchJob(ctx context.Context, op, id string, body map[string]an
 	}
 	_, count, err := c.do(ctx, call{op: op, prefer: "return=minimal,count=exact"}, func(rest *postgrest.Client) *postgrest.FilterBuilder {
 		query := rest.From("jobs").Update(json.RawMessage(raw), "minimal", "exact").Eq("id", id)
-		if status != "" {
-			query = query.Eq("status", status)
+		for column, value := range still {
+			query = query.Eq(column, value)
 		}
 		return query
 	})

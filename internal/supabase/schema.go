@@ -32,8 +32,11 @@ type Schema struct {
 // Keyed tells whether samples carry the instant at which they were due, which makes storing one twice harmless.
 func (s *Schema) Keyed() bool { return s.samples["scheduled_at"] }
 
-// Missing lists the columns that the database lacks, as table.column, sorted.
+// Missing lists the columns that the database lacks, as table.column, sorted. Nothing is missing that nobody has looked for.
 func (s *Schema) Missing() []string {
+	if s == nil {
+		return nil
+	}
 	var missing []string
 	for _, table := range []struct {
 		name string
@@ -145,7 +148,7 @@ func (c *Client) probeTable(ctx context.Context, table string, needed, extras []
 	return has, nil
 }
 
-// has tells whether a table has all the columns. It reads no row.
+// has tells whether a table has all the columns. It reads a row at most.
 func (c *Client) has(ctx context.Context, table string, columns ...string) (bool, error) {
 	_, err := c.rows(ctx, call{op: OpProbeSchema}, func(rest *postgrest.Client) *postgrest.FilterBuilder {
 		return rest.From(table).Select(strings.Join(columns, ","), "", false).Limit(1, "")

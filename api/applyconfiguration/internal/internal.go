@@ -47,6 +47,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: rttSum
       type:
         scalar: string
+    - name: sequence
+      type:
+        scalar: numeric
 - name: com.github.soundcheck-io.latency-operator.api.v1alpha1.JobPhase
   scalar: string
 - name: com.github.soundcheck-io.latency-operator.api.v1alpha1.JobState

@@ -13,6 +13,8 @@ import (
 type CheckpointApplyConfiguration struct {
 	// accountedUntil is the due time of the newest slot that is counted in slots and samples.
 	AccountedUntil *v1.MicroTime `json:"accountedUntil,omitempty"`
+	// sequence is the highest sequence_number that was given to a sample.
+	Sequence *int64 `json:"sequence,omitempty"`
 	// rttSum is the sum of all successful round-trip times.
 	RTTSum *string `json:"rttSum,omitempty"`
 	// rttLast is the newest successful round-trip time.
@@ -38,6 +40,14 @@ func Checkpoint() *CheckpointApplyConfiguration {
 // If called multiple times, the AccountedUntil field is set to the value of the last call.
 func (b *CheckpointApplyConfiguration) WithAccountedUntil(value v1.MicroTime) *CheckpointApplyConfiguration {
 	b.AccountedUntil = &value
+	return b
+}
+
+// WithSequence sets the Sequence field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Sequence field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithSequence(value int64) *CheckpointApplyConfiguration {
+	b.Sequence = &value
 	return b
 }
 
