@@ -34,8 +34,7 @@ func (s Source) load() (string, error) {
 	if s.File != "" {
 		raw, err := os.ReadFile(s.File)
 		if err != nil {
-			var path *fs.PathError
-			if errors.As(err, &path) {
+			if path, ok := errors.AsType[*fs.PathError](err); ok {
 				err = path.Err // without the path, which may be a key that was put into the wrong variable
 			}
 			return "", fmt.Errorf("the file that %s_FILE names cannot be read: %w", s.Variable, err)
