@@ -209,11 +209,7 @@ func (r *LatencyJobReconciler) skip(e *entry, grid schedule.Grid, s *skip) int64
 	if s == nil {
 		return 0
 	}
-	why := s.why
-	if e.ledger.InFlight() {
-		why = ledger.Busy
-	}
-	n := e.ledger.Skip(grid, s.through, why)
+	n, why := e.ledger.Skip(grid, s.through, s.why)
 	if n > 0 {
 		r.Observer.Unmeasured(why, n)
 	}
@@ -257,7 +253,7 @@ func (r *LatencyJobReconciler) finish(p polling, res spreedb.Result) {
 	now := r.Clock.Now()
 	over := !now.Before(p.grid.End())
 	if res.Aborted {
-		e.ledger.Abandon(ledger.OperatorDown)
+		r.abandon(e)
 		return
 	}
 	due := p.grid.Due(p.slot).UTC().Truncate(time.Microsecond)
@@ -290,10 +286,17 @@ func (r *LatencyJobReconciler) finish(p polling, res spreedb.Result) {
 // refused deals with a sample that the outbox does not take. The caller holds the entry.
 func (r *LatencyJobReconciler) refused(p polling, err error) {
 	e := p.entry
-	e.ledger.Abandon(ledger.OperatorDown)
+	r.abandon(e)
 	if errors.Is(err, outbox.ErrJobGone) {
 		e.gone = true
 		return
 	}
 	r.log.Error(err, "Sample was not taken", "job", p.jobID, "slot", p.slot)
+}
+
+// abandon gives up the poll in flight without a sample. The caller holds the entry.
+func (r *LatencyJobReconciler) abandon(e *entry) {
+	if e.ledger.Abandon(ledger.OperatorDown) {
+		r.Observer.Unmeasured(ledger.OperatorDown, 1)
+	}
 }

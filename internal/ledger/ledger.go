@@ -138,22 +138,20 @@ func (l *Ledger) First(g schedule.Grid) int64 {
 	return 0
 }
 
-// Skip notes that nobody asked in the slots from First to through, and says how many these are. While a poll is in
-// flight the reason is Busy whatever is given, since that is why nobody could.
-func (l *Ledger) Skip(g schedule.Grid, through int64, why Reason) int64 {
-	first := l.First(g)
-	n := through - first + 1
-	if n <= 0 {
-		return 0
-	}
-	if l.flight != nil {
+// Skip notes that nobody asked in the slots from First to through, and says how many these are and for which reason. While
+// a poll is in flight the reason is Busy whatever is given, since that is why nobody could.
+func (l *Ledger) Skip(g schedule.Grid, through int64, why Reason) (n int64, as Reason) {
+	n = max(0, through-l.First(g)+1)
+	switch {
+	case l.flight != nil && n > 0:
 		l.flight.busy += n
 		l.flight.last = g.Due(through)
-		return n
+		return n, Busy
+	case n > 0:
+		l.account.Unmeasured[why] += n
+		l.account.Until = g.Due(through)
 	}
-	l.account.Unmeasured[why] += n
-	l.account.Until = g.Due(through)
-	return n
+	return n, why
 }
 
 // Begin notes that the slot is being polled. The slots before it must have been skipped, and no poll be in flight.
@@ -185,17 +183,18 @@ func (l *Ledger) Finish(o Outcome) {
 }
 
 // Abandon settles the poll in flight without an outcome: nobody asked to the end. Unless later slots came due
-// meanwhile, its slot is as open as before, for whoever polls the job next.
-func (l *Ledger) Abandon(why Reason) {
+// meanwhile, its slot is as open as before, for whoever polls the job next. It tells whether the slot counts as unmeasured.
+func (l *Ledger) Abandon(why Reason) (unmeasured bool) {
 	if l.flight == nil {
-		return
+		return false
 	}
 	if l.flight.busy == 0 {
 		l.flight = nil
-		return
+		return false
 	}
 	l.settle()
 	l.account.Unmeasured[why]++
+	return true
 }
 
 // settle moves the flight's slots into the account.

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/soundcheck-io/latency-operator/internal/child"
 )
 
 const superuser = "postgres"
@@ -44,7 +46,7 @@ type Server struct {
 	log     *tail
 
 	mu      sync.Mutex
-	process *process
+	process *child.Process
 }
 
 // Start runs initdb if need be and returns as soon as the server accepts connections, usually within a second.
@@ -134,7 +136,7 @@ func (s *Server) Restart(ctx context.Context) error {
 
 func (s *Server) end(sig os.Signal) {
 	if s.process != nil {
-		s.process.stop(sig)
+		s.process.Stop(stopPatience, sig, crashSignal)
 		s.process = nil
 	}
 }
@@ -160,19 +162,19 @@ func (s *Server) run(ctx context.Context) error {
 }
 
 func (s *Server) launch(ctx context.Context) error {
-	p, err := startProcess(s.command(context.WithoutCancel(ctx), "postgres",
+	p, err := child.Start(s.command(context.WithoutCancel(ctx), "postgres",
 		"-D", s.dir, "-p", strconv.Itoa(s.port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		// Nothing waits for a disk, yet what was committed is with the kernel and so outlives Kill.
 		"-c", "fsync=off", "-c", "full_page_writes=off",
 		"-c", "wal_level=minimal", "-c", "max_wal_senders=0",
 		"-c", "shared_buffers=32MB", "-c", "jit=off",
-		"-c", "timezone=UTC", "-c", "log_timezone=UTC"))
+		"-c", "timezone=UTC", "-c", "log_timezone=UTC"), crashSignal)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", filepath.Join(s.bin, "postgres"), err)
 	}
 	if err := s.await(ctx, p); err != nil {
-		p.stop(crashSignal)
+		p.Stop(stopPatience, crashSignal)
 		return err
 	}
 	s.process = p
@@ -180,7 +182,7 @@ func (s *Server) launch(ctx context.Context) error {
 }
 
 // await returns when this server answers, and not another one that had the port before.
-func (s *Server) await(ctx context.Context, p *process) error {
+func (s *Server) await(ctx context.Context, p *child.Process) error {
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
 	for {
@@ -190,7 +192,7 @@ func (s *Server) await(ctx context.Context, p *process) error {
 		}
 		select {
 		case <-retry.C:
-		case <-p.exited:
+		case <-p.Done():
 			return fmt.Errorf("PostgreSQL stopped while it started: %s", s.log.last())
 		case <-ctx.Done():
 			return fmt.Errorf("wait for PostgreSQL to accept connections: %w", errors.Join(ctx.Err(), err))

@@ -8,11 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/soundcheck-io/latency-operator/internal/child"
 )
 
 // crashSignal makes PostgreSQL stop at once without writing anything. SIGKILL would do so too, but then its
@@ -21,44 +22,6 @@ const crashSignal = syscall.SIGQUIT
 
 const stopPatience = 5 * time.Second
 
-// process is a running server.
-type process struct {
-	cmd    *exec.Cmd
-	exited chan struct{}
-}
-
-// startProcess starts cmd such that the kernel ends it when this process dies. The kernel looks at the thread that
-// forked, not at the process, so that thread is kept until the child is gone.
-func startProcess(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, exited: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		_ = cmd.Wait()
-		close(p.exited)
-	}()
-	return p, <-started
-}
-
-// stop sends sig and gets rougher until the process is gone.
-func (p *process) stop(sig os.Signal) {
-	for _, s := range []os.Signal{sig, crashSignal, syscall.SIGKILL} {
-		_ = p.cmd.Process.Signal(s)
-		select {
-		case <-p.exited:
-			return
-		case <-time.After(stopPatience):
-		}
-	}
-	<-p.exited
-}
-
 // command prepares one of PostgreSQL's programs: as the server's user, in a directory that it can enter, and free
 // of the settings that PG* variables of the caller would bring in.
 func (s *Server) command(ctx context.Context, program string, args ...string) *exec.Cmd {
@@ -66,7 +29,9 @@ func (s *Server) command(ctx context.Context, program string, args ...string) *e
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	cmd.Stdout, cmd.Stderr = s.log, s.log
-	cmd.SysProcAttr = sysProcAttr(s.user)
+	if s.user != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: s.user.uid, Gid: s.user.gid}}
+	}
 	cmd.WaitDelay = stopPatience
 	return cmd
 }
@@ -78,11 +43,11 @@ func (s *Server) init(ctx context.Context) error {
 	}
 	cmd := s.command(ctx, "initdb", "-D", s.dir, "-U", superuser, "--auth=trust", "--no-sync", "--no-instructions",
 		"--locale=C", "--encoding=UTF8")
-	p, err := startProcess(cmd)
+	p, err := child.Start(cmd, crashSignal)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
-	<-p.exited
+	<-p.Done()
 	if !cmd.ProcessState.Success() {
 		return fmt.Errorf("initdb in %s: %s", s.dir, s.log.last())
 	}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/soundcheck-io/latency-operator/internal/child"
 )
 
 // operatorPatience is how long Close waits for an operator that nobody stopped before.
@@ -31,7 +33,7 @@ type OperatorOptions struct {
 
 // Operator is the operator as a child process.
 type Operator struct {
-	process *process
+	process *child.Process
 }
 
 // Operator starts the operator and returns without waiting for it to do anything. Its environment is what the contract
@@ -65,7 +67,7 @@ func (s *Stack) Operator(opts OperatorOptions) (*Operator, error) {
 			cmd.Env = append(cmd.Env, name+"="+env[name])
 		}
 	}
-	p, err := startProcess(cmd)
+	p, err := child.Start(cmd, syscall.SIGKILL)
 	if err != nil {
 		return nil, fmt.Errorf("start the operator: %w", err)
 	}
@@ -79,9 +81,9 @@ func (s *Stack) Operator(opts OperatorOptions) (*Operator, error) {
 // Stop sends SIGTERM and waits until the operator has ended. It kills it when ctx ends before that, and returns an error
 // unless the operator ended well.
 func (o *Operator) Stop(ctx context.Context) error {
-	_ = o.process.cmd.Process.Signal(syscall.SIGTERM)
+	_ = o.process.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-o.process.exited:
+	case <-o.process.Done():
 	case <-ctx.Done():
 		o.Kill()
 		return fmt.Errorf("the operator did not stop in time and was killed: %w", ctx.Err())
@@ -94,33 +96,33 @@ func (o *Operator) Stop(ctx context.Context) error {
 
 // Kill sends SIGKILL and waits until the operator is gone.
 func (o *Operator) Kill() {
-	_ = o.process.cmd.Process.Kill()
-	<-o.process.exited
+	_ = o.process.Process.Kill()
+	<-o.process.Done()
 }
 
 // Signal sends any other signal, such as SIGSTOP.
-func (o *Operator) Signal(sig os.Signal) error { return o.process.cmd.Process.Signal(sig) }
+func (o *Operator) Signal(sig os.Signal) error { return o.process.Process.Signal(sig) }
 
 // PID is the id of the process.
-func (o *Operator) PID() int { return o.process.cmd.Process.Pid }
+func (o *Operator) PID() int { return o.process.Process.Pid }
 
 // Done is closed when the operator has ended.
-func (o *Operator) Done() <-chan struct{} { return o.process.exited }
+func (o *Operator) Done() <-chan struct{} { return o.process.Done() }
 
 // ExitCode is -1 while it runs and after a signal ended it.
 func (o *Operator) ExitCode() int {
-	if !o.process.ended() {
+	if !o.process.Ended() {
 		return -1
 	}
-	return o.process.cmd.ProcessState.ExitCode()
+	return o.process.ProcessState.ExitCode()
 }
 
 // Ending says how it ended, such as "exit status 1" or "signal: killed"; it is empty while it runs.
 func (o *Operator) Ending() string {
-	if !o.process.ended() {
+	if !o.process.Ended() {
 		return ""
 	}
-	return o.process.cmd.ProcessState.String()
+	return o.process.ProcessState.String()
 }
 
-func (o *Operator) giveUp() { o.process.stop(operatorPatience) }
+func (o *Operator) giveUp() { o.process.Stop(operatorPatience, syscall.SIGTERM) }

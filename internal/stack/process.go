@@ -5,61 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"runtime"
-	"syscall"
-	"time"
-
-	"k8s.io/utils/clock"
 )
-
-// process is a child that dies with this process.
-type process struct {
-	cmd    *exec.Cmd
-	exited chan struct{}
-}
-
-// startProcess starts cmd in a process group of its own, so that Ctrl-C in a terminal reaches only this process, which
-// stops its children in order. The kernel ties a child to the thread that forked it, so that thread is kept.
-func startProcess(cmd *exec.Cmd) (*process, error) {
-	cmd.SysProcAttr = tied(&syscall.SysProcAttr{Setpgid: true})
-	p := &process{cmd: cmd, exited: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		_ = cmd.Wait()
-		close(p.exited)
-	}()
-	return p, <-started
-}
-
-func (p *process) ended() bool {
-	select {
-	case <-p.exited:
-		return true
-	default:
-		return false
-	}
-}
-
-// stop asks and, after a while, kills.
-func (p *process) stop(patience time.Duration) {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	timer := clock.RealClock{}.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-p.exited:
-	case <-timer.C():
-		_ = p.cmd.Process.Kill()
-		<-p.exited
-	}
-}
 
 // inherited is the part of our environment that programs need; the rest would make a stack depend on who starts it.
 func inherited() []string {

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
+	"github.com/soundcheck-io/latency-operator/internal/child"
 	"github.com/soundcheck-io/latency-operator/internal/pgtest"
 	"github.com/soundcheck-io/latency-operator/internal/spreedb/spreedbtest"
 	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest"
@@ -84,7 +85,7 @@ type Stack struct {
 	opts      Options
 	warden    *warden
 	cluster   *cluster
-	postgrest *process
+	postgrest *child.Process
 
 	mu        sync.Mutex
 	operators []*Operator

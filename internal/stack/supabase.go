@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	migrations "github.com/soundcheck-io/latency-operator/config/supabase"
+	"github.com/soundcheck-io/latency-operator/internal/child"
 	"github.com/soundcheck-io/latency-operator/internal/pgtest"
 	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest"
 )
@@ -108,7 +110,7 @@ func (s *Stack) startPostgREST(ctx context.Context, path string) (string, error)
 		"PGRST_SERVER_HOST=127.0.0.1", fmt.Sprintf("PGRST_SERVER_PORT=%d", port),
 		"PGRST_ADMIN_SERVER_HOST=127.0.0.1", fmt.Sprintf("PGRST_ADMIN_SERVER_PORT=%d", admin),
 	)
-	if s.postgrest, err = startProcess(cmd); err != nil {
+	if s.postgrest, err = child.Start(cmd, syscall.SIGKILL); err != nil {
 		return "", fmt.Errorf("start %s: %w", path, err)
 	}
 	if err := s.awaitPostgREST(ctx, fmt.Sprintf("http://127.0.0.1:%d/ready", admin)); err != nil {
@@ -119,7 +121,7 @@ func (s *Stack) startPostgREST(ctx context.Context, path string) (string, error)
 
 func (s *Stack) awaitPostgREST(ctx context.Context, url string) error {
 	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 15*time.Second, true, func(ctx context.Context) (bool, error) {
-		if s.postgrest.ended() {
+		if s.postgrest.Ended() {
 			return false, fmt.Errorf("it ended by itself")
 		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -140,7 +142,7 @@ func (s *Stack) closeSupabase() {
 		s.Gateway.Close()
 	}
 	if s.postgrest != nil {
-		s.postgrest.stop(stopPatience)
+		s.postgrest.Stop(stopPatience, syscall.SIGTERM)
 	}
 	if s.Postgres != nil {
 		s.Postgres.Stop()

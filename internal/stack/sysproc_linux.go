@@ -1,8 +1,0 @@
-package stack
-
-import "syscall"
-
-func tied(attr *syscall.SysProcAttr) *syscall.SysProcAttr {
-	attr.Pdeathsig = syscall.SIGKILL
-	return attr
-}
