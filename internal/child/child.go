@@ -58,7 +58,7 @@ func (p *Process) Ended() bool {
 // when it has ended.
 func (p *Process) Stop(patience time.Duration, signals ...os.Signal) {
 	for _, signal := range append(signals, syscall.SIGKILL) {
-		_ = p.Cmd.Process.Signal(signal)
+		_ = p.Process.Signal(signal)
 		select {
 		case <-p.done:
 			return
