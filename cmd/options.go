@@ -31,7 +31,9 @@ type options struct {
 	KeepFinished          time.Duration `default:"24h" help:"How long a LatencyJob stays visible after its job has ended."`
 	StatusWritesPerSecond float64       `default:"10" help:"How many statuses may be written to the API server in a second; transitions go first."`
 
-	OutboxLimit   int           `default:"500000" help:"How many samples are held at most while Supabase does not take them; the oldest are given up for newer ones."`
+	SpoolDir      string        `env:"SPOOL_DIR" help:"Folder for samples that Supabase does not have yet; they survive the end of the process as long as the folder does. Default: /var/spool/soundcheck, else soundcheck-spool in the temporary folder." placeholder:"FOLDER"`
+	SpoolLimit    int64         `name:"spool-limit-mib" default:"512" help:"How much disk they take at most, in MiB; the oldest are given up for newer ones."`
+	OutboxLimit   int           `default:"500000" help:"How many samples are held in memory at most while the folder cannot be used."`
 	LastPingTrail time.Duration `default:"30s" help:"How far the jobs' last_ping_at may lag in a large installation."`
 
 	MetricsBindAddress     string        `default:"0" help:"Where metrics are served, such as :8443; 0 serves none." placeholder:"ADDRESS"`
@@ -107,6 +109,7 @@ func (o *options) check() error {
 		{"keep-finished", o.KeepFinished > 0},
 		{"status-writes-per-second", o.StatusWritesPerSecond > 0},
 		{"outbox-limit", o.OutboxLimit > 0},
+		{"spool-limit-mib", o.SpoolLimit > 0},
 		{"last-ping-trail", o.LastPingTrail > 0},
 		{"shutdown-timeout", o.ShutdownTimeout > 0},
 	} {

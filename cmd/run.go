@@ -120,7 +120,7 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 		return nil, err
 	}
 	board := controllers.NewBoard()
-	box := outbox.New(outbox.Options{
+	box, spoolErr := newOutbox(opts, outbox.Options{
 		Store: out.database, Listener: board, Observer: counts, Clock: clk, Log: log.WithName("outbox"),
 		Limit: opts.OutboxLimit, Batch: batchSize, Linger: linger, Trail: opts.LastPingTrail,
 	})
@@ -136,7 +136,7 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 		return nil, err
 	}
 	herald := &controllers.Herald{
-		Clock: clk, Log: log.WithName("herald"), Key: out.credentials, Schema: out.database, Outbox: box, Sync: set.Sync, Polls: parts.Health,
+		Clock: clk, Log: log.WithName("herald"), Key: out.credentials, Schema: out.database, Outbox: box, Spool: spoolErr, Sync: set.Sync, Polls: parts.Health,
 		Recorder: mgr.GetEventRecorder("latency-operator"), Regarding: out.cluster.self, Every: 2 * time.Second,
 	}
 	if err := errors.Join(mgr.Add(election), mgr.Add(herald), addProbes(mgr)); err != nil {

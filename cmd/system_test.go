@@ -199,6 +199,31 @@ func TestAKilledOperatorGoesOnWhereItWas(t *testing.T) {
 	s.Expect(s.text(`select (count(*) = count(distinct sequence_number) and count(*) = count(distinct scheduled_at))::text from samples`)()).To(Equal("true"))
 }
 
+func TestNothingMeasuredIsLostWhenTheOperatorIsKilledDuringAnOutage(t *testing.T) {
+	s := startSystem(t, stack.Options{})
+	id := s.start("10.0.0.1", 0)
+	op := s.operate(nil)
+	s.Eventually(s.text(`select (count(*) >= 2)::text from samples`)).Should(Equal("true"))
+	outage := s.Gateway.Inject(supabasetest.Fault{Status: 503})
+	for range 3 {
+		polls := s.SpreeDB.Total().Polls
+		s.Eventually(func() int { return s.SpreeDB.Total().Polls }).Should(BeNumerically(">=", polls+2))
+		op.Kill()
+		op = s.operate(nil)
+	}
+	outage.Remove()
+	s.Eventually(s.text(`select (max(scheduled_at) > now() - interval '2 s')::text from samples`)).Should(Equal("true"))
+	s.stop(op)
+	var measured []string
+	for _, p := range s.SpreeDB.Polls() {
+		measured = append(measured, p.Arrived.UTC().Format(time.RFC3339Nano))
+	}
+	s.Expect(s.text(`select coalesce(string_agg(m, ', '), 'none') from unnest($2::text[]) m
+		where not exists (select from samples where job_id = $1::uuid and m::timestamptz - scheduled_at between interval '-10 ms' and interval '1 s')`, id, measured)()).
+		To(Equal("none"), "each slot that SpreeDB was asked about has its sample")
+	s.Expect(s.text(flaws)()).To(Equal("none"))
+}
+
 func TestTheSeedsColumnsAreEnough(t *testing.T) {
 	s := startSystem(t, stack.Options{WithoutMigrations: true})
 	id := s.start("10.0.0.1", 56)

@@ -32,16 +32,15 @@ func checkpointOf(a *ledger.Account, sequence int64) *v1alpha1.Checkpoint {
 	return c
 }
 
-// numberedUntil is a number that no sample of the job is above, but those whose slots come after the status: the status
-// can be trusted with it while numbers are slot numbers and the grid is the one that it was written on. Otherwise the
-// database has to be asked.
+// numberedUntil is the highest number that a sample of the job had when the status was written. It can be gone on from
+// while numbers are slot numbers and the grid is the one that it was written on: whatever was numbered after it has the
+// number of its slot. Otherwise the database has to be asked.
 func numberedUntil(job *v1alpha1.LatencyJob) (int64, bool) {
 	c := job.Status.Checkpoint
 	if c == nil || c.Sequence == nil || c.AccountedUntil == nil || job.Status.ObservedGeneration != job.Generation {
 		return 0, false
 	}
-	slot := gridOf(&job.Spec).At(c.AccountedUntil.Time)
-	return slot, *c.Sequence <= slot
+	return *c.Sequence, *c.Sequence <= gridOf(&job.Spec).At(c.AccountedUntil.Time)
 }
 
 // accountOf is the account that a status was written from. A status without a checkpoint is that of a new job.

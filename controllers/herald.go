@@ -33,6 +33,8 @@ const (
 	EventSchemaIncomplete = "SchemaIncomplete"
 	// EventSpreeDBUnavailable: no poll of any job can be made.
 	EventSpreeDBUnavailable = "SpreeDBUnavailable"
+	// EventSpoolUnavailable: samples cannot be kept on disk.
+	EventSpoolUnavailable = "SpoolUnavailable"
 	// EventRecovered: one of the above is over; the note says which.
 	EventRecovered = "Recovered"
 )
@@ -55,8 +57,10 @@ type Herald struct {
 	Key    KeyChecker
 	Schema SchemaHolder
 	Outbox interface{ Status() outbox.Status }
-	Sync   interface{ LastError() error }
-	Polls  *PollHealth
+	// Spool is why there is none; nil when there is one.
+	Spool error
+	Sync  interface{ LastError() error }
+	Polls *PollHealth
 	// Recorder takes the events, which are about Regarding.
 	Recorder  events.EventRecorder
 	Regarding runtime.Object
@@ -106,8 +110,9 @@ func (h *Herald) Raised(reason string) bool {
 // look compares what is wrong now with what was told, and tells the difference.
 func (h *Herald) look() {
 	key, keyErr := h.Key.Info()
+	box := h.Outbox.Status()
 	now := troubles(symptoms{
-		key: key, keyErr: keyErr, outbox: h.Outbox.Status().Trouble, sync: h.Sync.LastError(), schema: h.Schema.Schema(),
+		key: key, keyErr: keyErr, outbox: box.Trouble, spool: spoolTrouble(h.Spool, box.SpoolTrouble), sync: h.Sync.LastError(), schema: h.Schema.Schema(),
 		spreedb: h.Polls.Away(h.Clock.Now()),
 	}, h.Clock.Now())
 	h.mu.Lock()
@@ -133,6 +138,7 @@ type symptoms struct {
 	key     supabase.KeyInfo
 	keyErr  error
 	outbox  outbox.Trouble
+	spool   string
 	sync    error
 	schema  *supabase.Schema
 	spreedb string
@@ -157,10 +163,20 @@ func troubles(s symptoms, now time.Time) map[string]string {
 			found[EventSchemaIncomplete] = missingMessage(missing, s.schema.Keyed())
 		}
 	}
+	if s.spool != "" {
+		found[EventSpoolUnavailable] = s.spool
+	}
 	if s.spreedb != "" {
 		found[EventSpreeDBUnavailable] = s.spreedb
 	}
 	return found
+}
+
+func spoolTrouble(none error, broken string) string {
+	if none != nil {
+		return "there is no folder for unsent samples, so that they are kept in memory and would be lost with this process: " + none.Error()
+	}
+	return broken
 }
 
 func missingMessage(missing []string, keyed bool) string {

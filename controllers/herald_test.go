@@ -27,6 +27,8 @@ func TestTroublesAreNamed(t *testing.T) {
 		"anon key":                                   {symptoms{key: supabase.KeyInfo{Kind: "jwt", Role: "anon"}}, map[string]string{EventKeyRefused: "role anon"}},
 		"expired key":                                {symptoms{key: supabase.KeyInfo{Kind: "jwt", Role: "service_role", Expires: start}}, map[string]string{EventKeyRefused: "expired"}},
 		"a plain database":                           {symptoms{schema: &supabase.Schema{}}, map[string]string{EventSchemaIncomplete: "a sample may be stored twice: apply the migrations"}},
+		"the disk is full":                           {symptoms{spool: spoolTrouble(nil, "no space left")}, map[string]string{EventSpoolUnavailable: "no space left"}},
+		"no folder":                                  {symptoms{spool: spoolTrouble(errors.New("permission denied"), "")}, map[string]string{EventSpoolUnavailable: "kept in memory and would be lost with this process: permission denied"}},
 		"SpreeDB":                                    {symptoms{spreedb: "SpreeDB cannot measure"}, map[string]string{EventSpreeDBUnavailable: "cannot measure"}},
 	} {
 		t.Run(name, func(t *testing.T) {

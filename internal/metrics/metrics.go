@@ -69,7 +69,7 @@ func New(registry prometheus.Registerer) *Metrics {
 	for reason := range ledger.Reasons {
 		m.unmeasured[reason] = unmeasured.WithLabelValues(reason.String())
 	}
-	for _, reason := range []string{outbox.DropFull, outbox.DropJobGone, outbox.DropShutdown} {
+	for _, reason := range []string{outbox.DropFull, outbox.DropJobGone, outbox.DropShutdown, outbox.DropUnreadable} {
 		m.dropped.WithLabelValues(reason)
 	}
 	registry.MustRegister(polls, unmeasured, m.pollDuration, m.lateness, m.lastPoll, m.statusWrites,
@@ -131,8 +131,8 @@ type Sources struct {
 
 // collector reads Sources at each scrape.
 type collector struct {
-	sources                               Sources
-	held, age, key, expiry, jobs, missing *prometheus.Desc
+	sources                                      Sources
+	held, bytes, age, key, expiry, jobs, missing *prometheus.Desc
 }
 
 // Collect registers what is read at each scrape.
@@ -143,6 +143,7 @@ func Collect(registry prometheus.Registerer, sources Sources) {
 	registry.MustRegister(&collector{
 		sources: sources,
 		held:    describe("outbox_samples", "Samples measured that the database does not have yet."),
+		bytes:   describe("outbox_bytes", "Disk that they take; it is given back some megabytes at a time."),
 		age:     describe("outbox_oldest_sample_age_seconds", "Age of the oldest of them; 0 without one."),
 		key:     describe("supabase_key_info", "The Supabase key in use: 1, or 0 while it is refused or cannot work.", "kind", "role"),
 		expiry:  describe("supabase_key_expiry_timestamp_seconds", "When the Supabase key or token ends; absent when it does not say."),
@@ -153,7 +154,7 @@ func Collect(registry prometheus.Registerer, sources Sources) {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{c.held, c.age, c.key, c.expiry, c.jobs, c.missing} {
+	for _, desc := range []*prometheus.Desc{c.held, c.bytes, c.age, c.key, c.expiry, c.jobs, c.missing} {
 		ch <- desc
 	}
 }
@@ -165,6 +166,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	box := c.sources.Outbox()
 	gauge(c.held, float64(box.Held))
+	gauge(c.bytes, float64(box.Bytes))
 	age := 0.0
 	if !box.Oldest.IsZero() {
 		age = max(0, c.sources.Now().Sub(box.Oldest).Seconds())

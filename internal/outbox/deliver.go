@@ -5,6 +5,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -21,6 +22,11 @@ const (
 
 // Run delivers until ctx ends. A request under way then is not cut short, as nobody would know what became of it.
 func (o *Outbox) Run(ctx context.Context) {
+	if o.Spool != nil {
+		var syncing sync.WaitGroup
+		defer syncing.Wait()
+		syncing.Go(func() { o.syncSpool(ctx) })
+	}
 	retry := newBackoff()
 	for {
 		wait, waiting := o.due()
@@ -41,6 +47,18 @@ func (o *Outbox) Run(ctx context.Context) {
 	}
 }
 
+// syncSpool forces what was appended to the disk now and then, until ctx ends.
+func (o *Outbox) syncSpool(ctx context.Context) {
+	for ctx.Err() == nil {
+		o.sleep(ctx, syncEvery)
+		if err := o.Spool.Sync(); err != nil {
+			o.mu.Lock()
+			o.spoolFailed(err)
+			o.mu.Unlock()
+		}
+	}
+}
+
 // Flush delivers what there is, as long as ctx lasts, and gives up the rest. It is for the end of the process.
 func (o *Outbox) Flush(ctx context.Context) {
 	retry := newBackoff()
@@ -50,9 +68,20 @@ func (o *Outbox) Flush(ctx context.Context) {
 		}
 	}
 	o.touches.flush(ctx, o.Store, o.Clock.Now())
-	if left := o.Status(); left.Held > 0 {
-		o.Observer.Dropped(DropShutdown, left.Held)
-		o.Log.Error(nil, "Samples are lost: the process ends before Supabase takes them", "samples", left.Held, "reason", left.Trouble.Message)
+	left := o.Status()
+	kept := 0
+	if o.Spool != nil {
+		if err := o.Spool.Sync(); err != nil {
+			o.Log.Error(err, "The spool could not be forced to the disk")
+		}
+		kept = o.Spool.Stats().Records
+	}
+	if lost := max(0, left.Held-kept); lost > 0 {
+		o.Observer.Dropped(DropShutdown, lost)
+		o.Log.Error(nil, "Samples are lost: the process ends before Supabase takes them", "samples", lost, "reason", left.Trouble.Message)
+	}
+	if left.Held > 0 && kept > 0 {
+		o.Log.Info("Samples wait in the spool for the next process", "samples", min(kept, left.Held))
 	}
 }
 
@@ -95,7 +124,7 @@ func (o *Outbox) sleepOrWake(ctx context.Context, d time.Duration) {
 func (o *Outbox) due() (time.Duration, bool) {
 	now := o.Clock.Now()
 	o.mu.Lock()
-	queued, since := len(o.queue), o.since
+	queued, since := o.queued(), o.since
 	o.mu.Unlock()
 	wait, waiting := o.touches.due(now)
 	switch {
@@ -125,6 +154,7 @@ func (o *Outbox) deliverOnce(ctx context.Context) error {
 		if err == nil && full {
 			o.limit = min(2*o.limit, o.Batch)
 		}
+		o.acknowledge()
 	}
 	if err != nil && ctx.Err() != nil {
 		return err // cut short by us: says nothing about the store
@@ -137,24 +167,6 @@ func (o *Outbox) deliverOnce(ctx context.Context) error {
 		o.Log.Error(err, "The jobs' last_ping_at could not be moved; it is tried again")
 	}
 	return nil
-}
-
-// takeBatch moves the oldest samples of the queue into the batch.
-func (o *Outbox) takeBatch() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	n := min(len(o.queue), o.limit)
-	for _, s := range o.queue[:n] {
-		o.batch = append(o.batch, supabase.Row{Sample: s, Sequence: unnumbered})
-	}
-	o.queue = o.queue[n:]
-	if len(o.queue) == 0 {
-		o.queue = nil // gives the memory of a backlog back
-	}
-	o.since = o.Clock.Now()
-	if n > 0 {
-		o.oldest = o.batch[0].RecordedAt
-	}
 }
 
 // deliver stores rows and gives back those that are still to be stored, with the reason:

@@ -5,8 +5,9 @@
 // has refused it for good, or lacks its job; only when Pending is 0 may a job be ended. Whoever made the sample never
 // waits for the store.
 //
-// The samples are in memory: what is left when the process ends is lost. Delivery is repeated without end on everything
-// that may pass, so with a store that knows samples by their key each is stored exactly once.
+// With a spool a sample survives the death of the process from the moment that Put returns; without one, or while it does
+// not work, samples are in memory, and what is left when the process ends is lost. Delivery is repeated without end on
+// everything that may pass, so with a store that knows samples by their key each is stored exactly once.
 package outbox
 
 import (
@@ -19,6 +20,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/soundcheck-io/latency-operator/internal/sample"
+	"github.com/soundcheck-io/latency-operator/internal/spool"
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
@@ -58,16 +60,20 @@ const (
 	DropFull     = "full"     // the outbox was at its limit
 	DropJobGone  = "job_gone" // the database has no such job
 	DropShutdown = "shutdown" // the process ended before the store was back
+	// DropUnreadable is for a record of the spool that passes its checksum and is no sample.
+	DropUnreadable = "unreadable"
 )
 
 // Options of an Outbox.
 type Options struct {
-	Store    Store
+	Store Store
+	// Spool keeps samples across the death of the process; nil keeps them in memory. Its option Dropped has to be GivenUp.
+	Spool    *spool.Spool
 	Listener Listener
 	Observer Observer
 	Clock    clock.Clock
 	Log      logr.Logger
-	// Limit is how many samples are held at most; the oldest are given up for newer ones.
+	// Limit is how many samples are held in memory at most; the oldest are given up for newer ones.
 	Limit int
 	// Batch is how many samples one request carries at most.
 	Batch int
@@ -84,20 +90,28 @@ type Outbox struct {
 	wake chan struct{} // holds a token when a waiting Run should look again
 
 	mu      sync.Mutex
-	queue   []sample.Sample
-	since   time.Time // when the oldest sample of the queue was put
-	held    int       // in the queue and in the batch that is being delivered
-	oldest  time.Time // when the oldest of the batch was measured; zero without a batch
+	spooled int             // samples of the spool that no batch has yet
+	queue   []sample.Sample // in memory
+	since   time.Time       // when the oldest sample of these was put
+	held    int             // in all of them and in the batch that is being delivered
+	oldest  time.Time       // when the oldest of the batch was measured; zero without a batch
 	pending map[string]int
 	gone    map[string]bool
 	trouble Trouble
 	// sequences is the highest number given to a sample of each job.
 	sequences map[string]int64
+	// readTo is where the batch ends in the spool, and reading what was read and is not acknowledged.
+	readTo  spool.Position
+	reading map[sampleKey]bool
+	// spoolTrouble is why the spool does not work; empty when it does.
+	spoolTrouble string
 
 	// Of the delivering goroutine alone.
-	batch   []supabase.Row
-	limit   int // of a batch; smaller than Batch after the store found one too large
-	touches touches
+	batch     []supabase.Row
+	fromSpool bool      // the batch is
+	acked     time.Time // when the spool was told last
+	limit     int       // of a batch; smaller than Batch after the store found one too large
+	touches   touches
 }
 
 // Trouble is why samples cannot be delivered; the zero Trouble says that they can.
@@ -109,34 +123,28 @@ type Trouble struct {
 	Since time.Time
 }
 
-// New gives an empty Outbox. Nothing is delivered before Run.
+// New gives an Outbox that holds what its spool does. Nothing is delivered before Run.
 func New(opts Options) *Outbox {
-	return &Outbox{
+	o := &Outbox{
 		Options: opts, wake: make(chan struct{}, 1), limit: opts.Batch,
 		pending: map[string]int{}, gone: map[string]bool{}, sequences: map[string]int64{},
 		touches: touches{owed: map[string]time.Time{}, inexact: map[string]time.Time{}, trail: opts.Trail},
 	}
+	if o.Spool != nil {
+		o.recover()
+	}
+	return o
 }
 
-// Put takes responsibility for a sample, or says ErrJobGone. It never waits.
+// Put takes responsibility for a sample, or says ErrJobGone. It never waits for the store.
 func (o *Outbox) Put(s sample.Sample) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.gone[s.JobID] {
 		return ErrJobGone
 	}
-	if len(o.queue) == 0 {
-		o.since = o.Clock.Now()
-	}
-	o.queue = append(o.queue, s)
-	o.held++
-	o.pending[s.JobID]++
-	if o.held > o.Limit && len(o.queue) > 1 {
-		o.settle(o.queue[0].JobID)
-		o.queue = o.queue[1:]
-		o.Observer.Dropped(DropFull, 1)
-	}
-	if len(o.queue) == 1 || len(o.queue) >= o.Batch {
+	o.keep(&s)
+	if n := o.queued(); n == 1 || n >= o.Batch {
 		o.nudge()
 	}
 	return nil
@@ -165,15 +173,22 @@ type Status struct {
 	Oldest time.Time
 	// Trouble is why they cannot be delivered.
 	Trouble Trouble
+	// Bytes is how much disk the spool takes, and SpoolTrouble why it does not work; empty when it does, or when there is
+	// none.
+	Bytes        int64
+	SpoolTrouble string
 }
 
 // Status is how the outbox stands now.
 func (o *Outbox) Status() Status {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := Status{Held: o.held, Oldest: o.oldest, Trouble: o.trouble}
-	if s.Oldest.IsZero() && len(o.queue) > 0 {
-		s.Oldest = o.queue[0].RecordedAt
+	s := Status{Held: o.held, Oldest: o.oldest, Trouble: o.trouble, SpoolTrouble: o.spoolTrouble}
+	if s.Oldest.IsZero() && o.queued() > 0 {
+		s.Oldest = o.since
+	}
+	if o.Spool != nil {
+		s.Bytes = o.Spool.Stats().Bytes
 	}
 	return s
 }

@@ -351,8 +351,14 @@ func TestFlushGivesUpWhenItsTimeIsOverAndSaysHowMuch(t *testing.T) {
 	b := newBench(t, 1, nil)
 	b.db.Inject(supabasetest.Fault{Hang: true})
 	b.put(b.jobs[0], 0, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	b.box.Flush(ctx)
+	b.box.Flush(ended(t))
 	b.Expect(b.dropped).To(Equal(map[string]int{DropShutdown: 2}))
+}
+
+// ended is a context that ends soon.
+func ended(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	t.Cleanup(cancel)
+	return ctx
 }

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+
+	"github.com/soundcheck-io/latency-operator/internal/outbox"
+	"github.com/soundcheck-io/latency-operator/internal/spool"
+)
+
+// defaultSpoolDir is where the Deployment mounts a volume.
+const defaultSpoolDir = "/var/spool/soundcheck"
+
+// openSpool opens the folder for unsent samples. Without one that can be used measuring goes on, with samples in memory.
+func openSpool(opts *options, dropped func([][]byte), clk clock.Clock, log logr.Logger) (*spool.Spool, error) {
+	dirs := []string{opts.SpoolDir}
+	if opts.SpoolDir == "" {
+		dirs = []string{defaultSpoolDir, filepath.Join(os.TempDir(), "soundcheck-spool")}
+	}
+	var failed error
+	for _, dir := range dirs {
+		s, found, err := spool.Open(spool.Options{Dir: dir, LimitBytes: opts.SpoolLimit << 20, Dropped: dropped, Clock: clk, Log: log})
+		if err == nil {
+			log.Info("Unsent samples are kept on disk", "folder", dir, "found", found.Records, "tornBytes", found.TornBytes, "quarantined", found.Quarantined)
+			return s, nil
+		}
+		failed = err
+	}
+	return nil, failed
+}
+
+// newOutbox gives the outbox its spool, and tells why it has none.
+func newOutbox(opts *options, o outbox.Options) (*outbox.Outbox, error) {
+	var box *outbox.Outbox
+	dropped := func(records [][]byte) {
+		if box != nil {
+			box.GivenUp(records)
+		}
+	}
+	var err error
+	o.Spool, err = openSpool(opts, dropped, o.Clock, o.Log)
+	box = outbox.New(o)
+	return box, err
+}
