@@ -22,9 +22,9 @@ func openSpool(opts *options, dropped func([][]byte), clk clock.Clock, log logr.
 	}
 	var failed error
 	for _, dir := range dirs {
-		s, found, err := spool.Open(spool.Options{Dir: dir, LimitBytes: opts.SpoolLimit << 20, Dropped: dropped, Clock: clk, Log: log})
+		s, _, err := spool.Open(spool.Options{Dir: dir, LimitBytes: opts.SpoolLimit << 20, Dropped: dropped, Clock: clk, Log: log})
 		if err == nil {
-			log.Info("Unsent samples are kept on disk", "folder", dir, "found", found.Records, "tornBytes", found.TornBytes, "quarantined", found.Quarantined)
+			log.Info("Unsent samples are kept on disk", "folder", dir)
 			return s, nil
 		}
 		failed = err

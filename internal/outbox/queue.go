@@ -39,7 +39,6 @@ func (o *Outbox) recover() {
 	o.Spool.Rewind()
 	if o.spooled > 0 {
 		o.since = o.Clock.Now()
-		o.Log.Info("Samples of an earlier process are taken up", "samples", o.held)
 	}
 }
 
