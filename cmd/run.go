@@ -139,7 +139,10 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 		Clock: clk, Log: log.WithName("herald"), Key: out.credentials, Schema: out.database, Outbox: box, Spool: spoolErr, Sync: set.Sync, Polls: parts.Health,
 		Recorder: mgr.GetEventRecorder("latency-operator"), Regarding: out.cluster.self, Every: 2 * time.Second,
 	}
-	if err := errors.Join(mgr.Add(election), mgr.Add(herald), addProbes(mgr)); err != nil {
+	heartbeat := &controllers.Heartbeat{
+		Clock: clk, Log: log.WithName("heartbeat"), Table: out.database, Board: board, ID: out.cluster.identity, Version: buildVersion(), Message: herald.Message,
+	}
+	if err := errors.Join(mgr.Add(election), mgr.Add(herald), mgr.Add(heartbeat), addProbes(mgr)); err != nil {
 		return nil, err
 	}
 	metrics.Collect(ctrlmetrics.Registry, metrics.Sources{

@@ -174,6 +174,7 @@ func TestTheWholeSystem(t *testing.T) {
 	}
 	s.Eventually(s.text(`select status || (completed_at >= started_at + interval '1 minute') from jobs where id = $1`, short)).Should(Equal("completedtrue"))
 	s.Eventually(s.phases).Should(And(HaveKeyWithValue(short, v1alpha1.PhaseCompleted), HaveKeyWithValue(noTarget, v1alpha1.PhaseWaiting)))
+	s.Eventually(s.text(`select string_agg(version || ' ' || (jobs > 0) || coalesce(message, ''), ', ') from pollers`)).Should(Equal("v0.0.0-test true"))
 	phases, err := s.phases()
 	s.Expect(err).NotTo(HaveOccurred())
 	s.Expect(phases).To(HaveLen(9))

@@ -27,12 +27,13 @@ var (
 // Schema is what the database has of the columns that the operator can use.
 type Schema struct {
 	jobs, samples map[string]bool
+	pollers       bool
 }
 
 // Keyed tells whether samples carry the instant at which they were due, which makes storing one twice harmless.
 func (s *Schema) Keyed() bool { return s.samples["scheduled_at"] }
 
-// Missing lists the columns that the database lacks, as table.column, sorted. Nothing is missing that nobody has looked for.
+// Missing lists the columns that the database lacks, as table.column, and tables, sorted. Nothing is missing that nobody has looked for.
 func (s *Schema) Missing() []string {
 	if s == nil {
 		return nil
@@ -48,6 +49,9 @@ func (s *Schema) Missing() []string {
 				missing = append(missing, table.name+"."+column)
 			}
 		}
+	}
+	if !s.pollers {
+		missing = append(missing, "pollers")
 	}
 	slices.Sort(missing)
 	return missing
@@ -79,7 +83,7 @@ func (c *Client) learn(answer *Error) {
 		return
 	}
 	column, table := m[1], m[2]
-	s := &Schema{jobs: maps.Clone(c.schema.jobs), samples: maps.Clone(c.schema.samples)}
+	s := &Schema{jobs: maps.Clone(c.schema.jobs), samples: maps.Clone(c.schema.samples), pollers: c.schema.pollers}
 	switch {
 	case table == "jobs" && slices.Contains(jobExtras, column):
 		s.jobs[column] = false
@@ -119,7 +123,14 @@ func (c *Client) probe(ctx context.Context) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Schema{jobs: jobs, samples: samples}, nil
+	pollers, err := c.has(ctx, "pollers", pollerColumns...)
+	if forbidden(err) {
+		pollers, err = false, nil // a courtesy, for which no role needs the right
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Schema{jobs: jobs, samples: samples, pollers: pollers}, nil
 }
 
 // probeTable tells which of the columns a table has: with one request where it has all, else with one a column.
