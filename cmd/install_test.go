@@ -81,6 +81,10 @@ func TestInstalledWithKustomizeItMayDoWhatItMustAndNothingElse(t *testing.T) {
 	s.Expect(err).NotTo(HaveOccurred())
 	s.Eventually(s.phases).Should(HaveKeyWithValue(id, v1alpha1.PhaseCompleted))
 	s.Eventually(s.eventReasons).Should(ContainElement("Completed"))
+	example, err := os.ReadFile(filepath.Join(s.Root, "config/samples/start-job.sql"))
+	s.Expect(err).NotTo(HaveOccurred())
+	s.sql(string(example))
+	s.Eventually(s.phases).Should(ContainElement(v1alpha1.PhaseRunning))
 	s.sql(`delete from jobs`)
 	s.Expect(s.log.String()).NotTo(ContainSubstring("forbidden"))
 
