@@ -35,14 +35,14 @@ func (o *Outbox) Run(ctx context.Context) {
 			return
 		case waiting && wait <= 0:
 			if err := o.deliverOnce(context.WithoutCancel(ctx)); err != nil {
-				o.sleep(ctx, delay(retry, err))
+				o.sleep(ctx, delay(retry, err), nil)
 				continue
 			}
 			retry.Reset()
 		case waiting:
-			o.sleepOrWake(ctx, wait)
+			o.sleep(ctx, wait, o.wake)
 		default:
-			o.sleepOrWake(ctx, time.Hour)
+			o.sleep(ctx, time.Hour, o.wake)
 		}
 	}
 }
@@ -50,7 +50,7 @@ func (o *Outbox) Run(ctx context.Context) {
 // syncSpool forces what was appended to the disk now and then, until ctx ends.
 func (o *Outbox) syncSpool(ctx context.Context) {
 	for ctx.Err() == nil {
-		o.sleep(ctx, syncEvery)
+		o.sleep(ctx, syncEvery, nil)
 		if err := o.Spool.Sync(); err != nil {
 			o.mu.Lock()
 			o.spoolFailed(err)
@@ -64,7 +64,7 @@ func (o *Outbox) Flush(ctx context.Context) {
 	retry := newBackoff()
 	for ctx.Err() == nil && o.Status().Held > 0 {
 		if err := o.deliverOnce(ctx); err != nil {
-			o.sleep(ctx, delay(retry, err))
+			o.sleep(ctx, delay(retry, err), nil)
 		}
 	}
 	o.touches.flush(ctx, o.Store, o.Clock.Now())
@@ -101,21 +101,13 @@ func delay(b *backoff.ExponentialBackOff, err error) time.Duration {
 	return wait
 }
 
-func (o *Outbox) sleep(ctx context.Context, d time.Duration) {
+// sleep returns after d, when wake (which may be nil) has something, or when ctx ends.
+func (o *Outbox) sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 	timer := o.Clock.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C():
-	case <-ctx.Done():
-	}
-}
-
-func (o *Outbox) sleepOrWake(ctx context.Context, d time.Duration) {
-	timer := o.Clock.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C():
-	case <-o.wake:
+	case <-wake:
 	case <-ctx.Done():
 	}
 }
@@ -145,7 +137,9 @@ func (o *Outbox) due() (time.Duration, bool) {
 // the next call.
 func (o *Outbox) deliverOnce(ctx context.Context) error {
 	if len(o.batch) == 0 {
-		o.takeBatch()
+		if err := o.takeBatch(); err != nil {
+			return err
+		}
 	}
 	err := o.number(ctx)
 	if err == nil {

@@ -60,7 +60,7 @@ const (
 	DropFull     = "full"     // the outbox was at its limit
 	DropJobGone  = "job_gone" // the database has no such job
 	DropShutdown = "shutdown" // the process ended before the store was back
-	// DropUnreadable is for a record of the spool that passes its checksum and is no sample.
+	// DropUnreadable is for what the spool lost, and for a record that passes its checksum and is no sample.
 	DropUnreadable = "unreadable"
 )
 

@@ -81,15 +81,23 @@ func (o *Outbox) spoolFailed(err error) {
 	o.spoolTrouble = "the spool does not work, so that samples are kept in memory and would be lost with this process: " + err.Error()
 }
 
-// takeBatch moves the oldest samples into the batch: those of the spool, else those in memory.
-func (o *Outbox) takeBatch() {
+// takeBatch moves the oldest samples into the batch: those of the spool, else those in memory. It fails when the spool
+// cannot be read at the moment and there is nothing else.
+func (o *Outbox) takeBatch() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.since = o.Clock.Now()
 	o.fromSpool = o.spooled > 0
 	if o.fromSpool {
-		o.takeSpooled()
-	} else {
+		if err := o.takeSpooled(); err != nil {
+			o.spoolFailed(err)
+			if len(o.queue) == 0 {
+				return err
+			}
+			o.fromSpool = false
+		}
+	}
+	if !o.fromSpool {
 		n := min(len(o.queue), o.limit)
 		for _, s := range o.queue[:n] {
 			o.batch = append(o.batch, supabase.Row{Sample: s, Sequence: unnumbered})
@@ -102,17 +110,18 @@ func (o *Outbox) takeBatch() {
 	if len(o.batch) > 0 {
 		o.oldest = o.batch[0].RecordedAt
 	}
+	return nil
 }
 
 // takeSpooled reads the next samples of the spool. The caller holds mu.
-func (o *Outbox) takeSpooled() {
+func (o *Outbox) takeSpooled() error {
 	records, end, err := o.Spool.Read(o.limit)
 	if err != nil {
-		o.spoolFailed(err)
+		return err
 	}
 	if len(records) == 0 {
-		o.spooled = 0 // whatever it held cannot be read
-		return
+		o.loseSpooled()
+		return nil
 	}
 	o.spooled -= len(records)
 	o.readTo = end
@@ -136,6 +145,23 @@ func (o *Outbox) takeSpooled() {
 	}
 	if dropped > 0 {
 		o.Observer.Dropped(DropJobGone, dropped)
+	}
+	return nil
+}
+
+// loseSpooled ends the responsibility for samples that the spool had and no longer finds, a file that was deleted say.
+// Whose they were nobody knows, so what is left is counted anew: a job must not wait for its end for ever. The caller holds
+// mu, and there is no batch.
+func (o *Outbox) loseSpooled() {
+	lost := o.held - len(o.queue)
+	o.spooled, o.held = 0, len(o.queue)
+	clear(o.pending)
+	for i := range o.queue {
+		o.pending[o.queue[i].JobID]++
+	}
+	if lost > 0 {
+		o.Observer.Dropped(DropUnreadable, lost)
+		o.Log.Error(nil, "Samples are lost: the spool no longer has them", "samples", lost)
 	}
 }
 

@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -80,6 +82,37 @@ func TestASpoolThatFailsLosesNothingWhileTheProcessLives(t *testing.T) {
 	b.Expect(b.box.Status().SpoolTrouble).To(ContainSubstring("the spool does not work"))
 	b.run()
 	b.Eventually(func() string { return b.text(rows, b.jobs[0]) }, "10s").Should(HaveSuffix("1 success 11, 2 success 12"))
+}
+
+func TestWhatTheSpoolLosesHoldsUpNoJob(t *testing.T) {
+	dir := t.TempDir()
+	b := newBench(t, 2, func(o *Options) { o.Spool = openSpool(t, spool.Options{Dir: dir}) })
+	b.put(b.jobs[0], 0, 1)
+	segments, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	b.Expect(err).NotTo(HaveOccurred())
+	b.Expect(segments).To(HaveLen(1))
+	b.Expect(os.Remove(segments[0])).To(Succeed())
+	b.run()
+	b.settled()
+	b.Expect(b.box.Pending(b.jobs[0])).To(BeZero())
+	b.Expect(b.dropped).To(Equal(map[string]int{DropUnreadable: 2}))
+	b.put(b.jobs[1], 0)
+	b.settled()
+	b.Expect(b.text(rows, b.jobs[1])).To(Equal("0 success 10"))
+}
+
+func TestASpoolThatCannotBeReadForAMomentLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	b := newBench(t, 1, func(o *Options) { o.Spool = openSpool(t, spool.Options{Dir: dir}) })
+	b.put(b.jobs[0], 0, 1)
+	b.Expect(b.box.Spool.Close()).To(Succeed())
+	b.Expect(b.box.deliverOnce(t.Context())).To(MatchError(spool.ErrClosed))
+	b.Expect(b.box.Pending(b.jobs[0])).To(Equal(2))
+	b.Expect(b.dropped).To(BeEmpty())
+	b.box.Spool = openSpool(t, spool.Options{Dir: dir})
+	b.run()
+	b.settled()
+	b.Expect(b.text(rows, b.jobs[0])).To(Equal("0 success 10, 1 success 11"))
 }
 
 func TestAFullSpoolGivesUpTheOldestAndCountsThem(t *testing.T) {
