@@ -41,16 +41,8 @@ type Heartbeat struct {
 
 // Start tells until ctx ends.
 func (h *Heartbeat) Start(ctx context.Context) error {
-	for {
-		h.beat(ctx)
-		timer := h.Clock.NewTimer(beatEvery)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C():
-		}
-	}
+	repeat(ctx, h.Clock, beatEvery, h.beat)
+	return nil
 }
 
 // NeedLeaderElection says that every process tells of itself.

@@ -73,16 +73,8 @@ type Herald struct {
 
 // Start looks until ctx ends.
 func (h *Herald) Start(ctx context.Context) error {
-	for {
-		h.look()
-		timer := h.Clock.NewTimer(h.Every)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C():
-		}
-	}
+	repeat(ctx, h.Clock, h.Every, func(context.Context) { h.look() })
+	return nil
 }
 
 // NeedLeaderElection says that every process tells its own troubles.

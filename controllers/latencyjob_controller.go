@@ -225,9 +225,9 @@ func (r *LatencyJobReconciler) poll(e *entry, job *v1alpha1.LatencyJob, grid sch
 	}
 	p := polling{
 		entry: e, name: job.Name, jobID: job.Spec.JobID, grid: grid, slot: slot,
-		sent: now.UTC().Truncate(time.Microsecond), deadline: schedule.Deadline(grid.Cadence, r.PollTimeout),
+		sent: now.UTC().Truncate(time.Microsecond),
 	}
-	if !r.Poller.start(target, p.deadline, func(res spreedb.Result) { r.finish(p, res) }) {
+	if !r.Poller.start(target, schedule.Deadline(grid.Cadence, r.PollTimeout), func(res spreedb.Result) { r.finish(p, res) }) {
 		r.skip(e, grid, &skip{slot, ledger.Overload})
 		return
 	}
@@ -236,13 +236,12 @@ func (r *LatencyJobReconciler) poll(e *entry, job *v1alpha1.LatencyJob, grid sch
 
 // polling is a poll in flight.
 type polling struct {
-	entry    *entry
-	name     string
-	jobID    string
-	grid     schedule.Grid
-	slot     int64
-	sent     time.Time
-	deadline time.Duration
+	entry *entry
+	name  string
+	jobID string
+	grid  schedule.Grid
+	slot  int64
+	sent  time.Time
 }
 
 // finish records what a poll found. It runs beside the reconcilers.
