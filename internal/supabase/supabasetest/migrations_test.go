@@ -313,3 +313,22 @@ func TestAnInterruptedIndexBuildIsNamed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestRolesOfManyDatabasesAtOnce(t *testing.T) {
+	var dsns []string
+	for range 8 {
+		server, name := pgtest.Database(t)
+		dsns = append(dsns, server.URL(name))
+	}
+	for range 5 {
+		failed := make(chan error, len(dsns))
+		for _, dsn := range dsns {
+			go func() { failed <- CreateRoles(t.Context(), dsn) }()
+		}
+		for range dsns {
+			if err := <-failed; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

@@ -4,8 +4,9 @@ do $$
 declare
   name text;
 begin
-  -- Two databases may be prepared at the same time.
-  perform pg_advisory_xact_lock(54321);
+  -- Two databases may be prepared at the same time. An advisory lock would not do: it belongs to one database, while
+  -- roles, and this table of them, belong to all.
+  lock table pg_catalog.pg_authid in share row exclusive mode;
   foreach name in array array['anon', 'authenticated', 'service_role', 'authenticator'] loop
     if not exists (select from pg_roles where rolname = name) then
       execute format('create role %I noinherit', name);
