@@ -3,7 +3,6 @@ package spool
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"math"
 	"os"
@@ -50,7 +49,7 @@ func writeCheckpoint(dir string, p Position) error {
 		err = os.Rename(temp, path)
 	}
 	if err != nil {
-		return fmt.Errorf("write the checkpoint of the spool: %w", err)
+		return err
 	}
 	return syncFolder(dir)
 }

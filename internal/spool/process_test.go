@@ -196,6 +196,9 @@ func TestFullDisk(t *testing.T) {
 	n := 10000
 	for ; ; n++ {
 		if err := s.Append([]byte(strconv.Itoa(n))); errors.Is(err, unix.ENOSPC) {
+			if !strings.Contains(err.Error(), "the volume of "+dir+" is full, so make room on it") {
+				t.Errorf("Append said %v", err)
+			}
 			break
 		} else if err != nil {
 			t.Fatal(err)
@@ -232,14 +235,14 @@ func TestReadOnlyFolder(t *testing.T) {
 	if found.Records != 49 || found.TornBytes != recordSize-1 {
 		t.Errorf("%+v", found)
 	}
-	if err := s.Append([]byte("x")); !errors.Is(err, unix.EROFS) {
+	if err := s.Append([]byte("x")); !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "the volume of "+dir+" is read-only") {
 		t.Errorf("Append said %v", err)
 	}
 	got, end := readNumbers(t, s, 1000)
 	if len(got) != 49 || got[48] != 149 {
 		t.Errorf("read %v", got)
 	}
-	if err := s.Ack(end); !errors.Is(err, unix.EROFS) || s.Stats().Records != 49 {
+	if err := s.Ack(end); !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "the volume of "+dir) || s.Stats().Records != 49 {
 		t.Errorf("Ack said %v, %+v", err, s.Stats())
 	}
 	must(unix.Mount("", dir, "", unix.MS_REMOUNT, ""))

@@ -125,7 +125,7 @@ func (s *Spool) Ack(p Position) error {
 		err = writeCheckpoint(s.opts.Dir, p)
 	}
 	if err != nil {
-		return err
+		return explain(s.opts.Dir, "write the checkpoint of the spool", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

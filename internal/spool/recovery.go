@@ -2,23 +2,28 @@ package spool
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/clock"
 )
 
-const lockName = "lock"
+const (
+	lockName  = "lock"
+	lockRetry = 100 * time.Millisecond
+)
 
 // Recovery is what Open found.
 type Recovery struct {
 	// Records counts the unacknowledged ones that can be read.
 	Records int
+	// GivenUp counts those that were older than LimitAge.
+	GivenUp int
 	// TornBytes is what was cut off as the beginnings of records that were never written to their end.
 	TornBytes int64
 	// Quarantined names the files that were set aside, with what could not be read.
@@ -30,6 +35,7 @@ type Recovery struct {
 //   - a torn tail is cut off;
 //   - a segment that is damaged in the middle is read up to the damage, and set aside as it was, as *.bad;
 //   - when the checkpoint is damaged or missing everything is read again;
+//   - what is older than LimitAge is given up;
 //   - a missing segment is skipped.
 func Open(opts Options) (*Spool, Recovery, error) {
 	if opts.Clock == nil {
@@ -43,21 +49,26 @@ func Open(opts Options) (*Spool, Recovery, error) {
 	}
 	began := opts.Clock.Now()
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
-		return nil, Recovery{}, fmt.Errorf("make the folder of the spool: %w", err)
+		return nil, Recovery{}, explain(opts.Dir, "make the folder of the spool", err)
 	}
 	lock, err := lockFolder(opts.Dir)
+	for until := began.Add(opts.Wait); errors.Is(err, ErrInUse) && opts.Clock.Now().Before(until); {
+		opts.Clock.Sleep(lockRetry)
+		lock, err = lockFolder(opts.Dir)
+	}
 	if err != nil {
-		return nil, Recovery{}, fmt.Errorf("lock the spool %s: %w", opts.Dir, err)
+		return nil, Recovery{}, explain(opts.Dir, "lock the spool", err)
 	}
 	s := &Spool{opts: opts, lock: lock}
 	var found Recovery
 	if err := s.recover(&found); err != nil {
 		_ = lock.Close()
-		return nil, Recovery{}, fmt.Errorf("read the spool %s: %w", opts.Dir, err)
+		return nil, Recovery{}, explain(opts.Dir, "read the spool", err)
 	}
+	found.GivenUp = s.expire(opts.Clock.Now())
 	found.Records = s.stats().Records
-	if found.Records > 0 || found.TornBytes > 0 || len(found.Quarantined) > 0 {
-		opts.Log.Info("The spool was taken up", "records", found.Records, "tornBytes", found.TornBytes,
+	if found.Records > 0 || found.GivenUp > 0 || found.TornBytes > 0 || len(found.Quarantined) > 0 {
+		opts.Log.Info("The spool was taken up", "records", found.Records, "givenUp", found.GivenUp, "tornBytes", found.TornBytes,
 			"quarantined", found.Quarantined, "took", opts.Clock.Since(began))
 	}
 	return s, found, nil
@@ -103,7 +114,7 @@ func (s *Spool) recover(found *Recovery) error {
 		case strings.HasSuffix(name, tempSuffix) && (numbered || name == checkpointName+tempSuffix):
 			_ = os.Remove(s.path(name)) // what it was to replace is still there
 		case numbered && strings.HasSuffix(name, badSuffix):
-			s.noteBad(name)
+			s.foundBad(name)
 		case numbered && name == segmentName(number):
 			numbers = append(numbers, number)
 		}
@@ -143,7 +154,7 @@ func (s *Spool) takeUp(number uint64, found *Recovery) error {
 		s.discard(name) // the process ended between the checkpoint and this
 		return nil
 	}
-	f, size, err := openSegment(s.path(name))
+	f, info, err := openSegment(s.path(name))
 	if err != nil {
 		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM) {
 			return err // says nothing about the file
@@ -152,6 +163,7 @@ func (s *Spool) takeUp(number uint64, found *Recovery) error {
 		return nil
 	}
 	defer func() { _ = f.Close() }()
+	size := info.Size()
 	if err := checkHeader(f); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			found.TornBytes += size
@@ -162,6 +174,7 @@ func (s *Spool) takeUp(number uint64, found *Recovery) error {
 		return nil
 	}
 	seg, err := s.scanSegment(f, number, size)
+	seg.newest = info.ModTime()
 	switch {
 	case err == nil && seg.records == 0:
 		s.discard(name)
@@ -177,17 +190,19 @@ func (s *Spool) takeUp(number uint64, found *Recovery) error {
 		}
 		if err := os.Truncate(s.path(name), seg.end); err != nil {
 			s.opts.Log.Error(err, "A torn record could not be cut off; it is not read", "segment", name)
+		} else {
+			s.keepTime(seg)
 		}
 	}
 	s.add(seg)
 	return nil
 }
 
-func openSegment(path string) (*os.File, int64, error) {
+func openSegment(path string) (*os.File, os.FileInfo, error) {
 	// A pipe or a device of that name would be waited for.
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -195,9 +210,9 @@ func openSegment(path string) (*os.File, int64, error) {
 	}
 	if err != nil {
 		_ = f.Close()
-		return nil, 0, err
+		return nil, nil, err
 	}
-	return f, info.Size(), nil
+	return f, info, nil
 }
 
 // scanSegment counts the unacknowledged records of a file. An error tells why what follows them is none.
@@ -230,80 +245,4 @@ func (s *Spool) discard(name string) {
 	if err := os.Remove(s.path(name)); err != nil {
 		s.opts.Log.Error(err, "A segment that holds nothing could not be deleted", "segment", name)
 	}
-}
-
-// quarantine sets a damaged file aside and keeps those of its records that can be read.
-func (s *Spool) quarantine(seg *segment, why error, found *Recovery) {
-	s.opts.Log.Error(why, "A segment is damaged and was set aside", "segment", segmentName(seg.number), "readable", seg.records)
-	found.Quarantined = append(found.Quarantined, s.setAside(seg))
-	if seg.records > 0 {
-		s.add(seg)
-	}
-}
-
-// setAside gives a damaged file another name and puts a copy of its readable part in its place. When that fails the file
-// stays where it is and is read up to the damage all the same. It returns the name.
-func (s *Spool) setAside(seg *segment) string {
-	name := segmentName(seg.number)
-	path := s.path(name)
-	bad := strings.TrimSuffix(name, segmentSuffix) + badSuffix
-	for i := 1; exists(s.path(bad)); i++ {
-		bad = fmt.Sprintf("%016x.%d%s", seg.number, i, badSuffix)
-	}
-	var err error
-	if seg.records == 0 {
-		err = os.Rename(path, s.path(bad))
-	} else {
-		err = replaceByPrefix(path, s.path(bad), seg.end)
-	}
-	if err == nil {
-		err = syncFolder(s.opts.Dir)
-	}
-	if err != nil {
-		s.opts.Log.Error(err, "A damaged segment could not be set aside", "segment", name)
-		if !exists(s.path(bad)) {
-			return name
-		}
-	}
-	s.noteBad(bad)
-	return bad
-}
-
-// replaceByPrefix never leaves a moment in which neither file has the readable part.
-func replaceByPrefix(path, bad string, end int64) error {
-	temp := path + tempSuffix
-	err := writeDurably(temp, func(to *os.File) error {
-		from, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = from.Close() }()
-		_, err = io.CopyN(to, from, end)
-		return err
-	})
-	if err == nil {
-		err = os.Link(path, bad)
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		_ = os.Remove(temp)
-	}
-	return err
-}
-
-// noteBad counts a file that was set aside. Its size is nobody's loss if it cannot be told.
-func (s *Spool) noteBad(name string) {
-	var size int64
-	if info, err := os.Lstat(s.path(name)); err == nil && info.Mode().IsRegular() {
-		size = info.Size()
-	}
-	s.bad = append(s.bad, badFile{name, size})
-	s.bytes += size
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -44,6 +45,9 @@ type segment struct {
 	records int   // between start and end
 	acked   int   // of these
 	dirty   bool  // not yet forced to the disk
+
+	began  time.Time // when this process made it; zero for what an earlier one left
+	newest time.Time // when it was appended to last
 }
 
 func segmentName(number uint64) string { return fmt.Sprintf("%016x%s", number, segmentSuffix) }

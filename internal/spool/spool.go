@@ -17,9 +17,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sys/unix"
 	"k8s.io/utils/clock"
 )
 
@@ -44,10 +44,17 @@ type Options struct {
 	SegmentBytes int64
 	// LimitBytes is how much disk is taken; 0 is no limit. Whole segments are given up to stay below it, the oldest first.
 	LimitBytes int64
-	// Dropped is told which unacknowledged records are given up for the limit, before they are gone, those that were read
-	// already included. It is called by Append, must not call the spool, and may be nil.
+	// LimitAge is how old the newest record of a segment may get; 0 is no limit. Older segments are given up by Open and by
+	// Append, the oldest first. A segment then takes records for an eighth of that at most, or a slow trickle would keep the
+	// first ones of a large segment far longer. After a restart the age is that of the file.
+	LimitAge time.Duration
+	// Dropped is told which unacknowledged records are given up for a limit, before they are gone, those that were read
+	// already included. It is called by Append, and by Open for the age, must not call the spool, and may be nil.
 	Dropped func(records [][]byte)
-	// Clock times the recovery; nil stands for the real one.
+	// Wait is how long Open waits for another process to let go of the folder; 0 is not at all. A process that is being
+	// ended may still have it when its successor starts.
+	Wait time.Duration
+	// Clock tells the age of records and times the recovery; nil stands for the real one.
 	Clock clock.Clock
 	Log   logr.Logger
 }
@@ -96,15 +103,11 @@ type Spool struct {
 	frame    []byte
 }
 
-type badFile struct {
-	name  string
-	bytes int64
-}
-
 func (s *Spool) path(name string) string { return filepath.Join(s.opts.Dir, name) }
 
 // Append puts a record at the end. When it returns nil the record survives the death of this process. After an error the
-// record is not in the log, and a later Append may succeed.
+// record is not in the log, and a later Append may succeed. Errors of the file system can be told apart with errors.Is:
+// unix.ENOSPC and unix.EDQUOT for a full volume, unix.EROFS for a read-only one, os.ErrPermission.
 func (s *Spool) Append(record []byte) error {
 	if len(record) == 0 || len(record) > MaxRecord {
 		return ErrRecordSize
@@ -116,23 +119,24 @@ func (s *Spool) Append(record []byte) error {
 	}
 	s.frame = appendFrame(s.frame[:0], record)
 	size := int64(len(s.frame))
+	now := s.opts.Clock.Now()
+	s.expire(now)
 	s.makeRoom(size)
-	if s.active != nil {
-		if last := s.last(); last.records > 0 && last.end+size > s.opts.SegmentBytes {
-			s.seal()
-		}
+	if s.active != nil && s.isFull(s.last(), size, now) {
+		s.seal()
 	}
 	if s.active == nil {
-		if err := s.begin(); err != nil {
-			return fmt.Errorf("begin a segment of the spool: %w", err)
+		if err := s.begin(now); err != nil {
+			return explain(s.opts.Dir, "begin a segment of the spool", err)
 		}
 	}
 	last := s.last()
 	if _, err := s.active.WriteAt(s.frame, last.end); err != nil {
 		s.cutBack(err)
-		return fmt.Errorf("append to the spool: %w", err)
+		return explain(s.opts.Dir, "append to the spool", err)
 	}
 	last.end += size
+	last.newest = now
 	last.records++
 	last.dirty = true
 	s.bytes += size
@@ -142,7 +146,7 @@ func (s *Spool) Append(record []byte) error {
 func (s *Spool) last() *segment { return s.segments[len(s.segments)-1] }
 
 // begin makes the segment that records are appended to from now on.
-func (s *Spool) begin() error {
+func (s *Spool) begin(now time.Time) error {
 	name := s.path(segmentName(s.next))
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -159,7 +163,7 @@ func (s *Spool) begin() error {
 		return err
 	}
 	s.active, s.newNames = f, true
-	s.segments = append(s.segments, &segment{number: s.next, start: headerSize, end: headerSize, dirty: true})
+	s.segments = append(s.segments, &segment{number: s.next, start: headerSize, end: headerSize, began: now, newest: now, dirty: true})
 	s.bytes += headerSize
 	s.next++
 	return nil
@@ -186,8 +190,6 @@ func (s *Spool) cutBack(why error) {
 	}
 }
 
-func noSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
-
 // remove deletes the segment at index i.
 func (s *Spool) remove(i int) {
 	seg := s.segments[i]
@@ -199,66 +201,6 @@ func (s *Spool) remove(i int) {
 	if err := os.Remove(s.path(segmentName(seg.number))); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.opts.Log.Error(err, "A segment that is done could not be deleted")
 	}
-}
-
-// makeRoom gives up the oldest until size more bytes are within the limit: first what was set aside, which nobody reads.
-func (s *Spool) makeRoom(size int64) {
-	if s.opts.LimitBytes <= 0 {
-		return
-	}
-	for s.bytes+size+headerSize > s.opts.LimitBytes {
-		switch {
-		case len(s.bad) > 0:
-			s.bytes -= s.bad[0].bytes
-			if err := os.Remove(s.path(s.bad[0].name)); err != nil {
-				s.opts.Log.Error(err, "A damaged segment could not be deleted")
-			}
-			s.bad = s.bad[1:]
-		case len(s.segments) > 0:
-			s.giveUpOldest()
-		default:
-			return
-		}
-	}
-}
-
-func (s *Spool) giveUpOldest() {
-	seg := s.segments[0]
-	if records := s.unacknowledged(seg); len(records) > 0 {
-		s.opts.Log.V(1).Info("The spool is at its limit and gave up its oldest records", "records", len(records))
-		if s.opts.Dropped != nil {
-			s.opts.Dropped(records)
-		}
-	}
-	if len(s.segments) == 1 && s.active != nil {
-		_ = s.active.Close()
-		s.active = nil
-	}
-	s.remove(0)
-}
-
-// unacknowledged reads the records of a segment that would be lost with it.
-func (s *Spool) unacknowledged(seg *segment) [][]byte {
-	n := seg.records - seg.acked
-	if n == 0 {
-		return nil
-	}
-	off := seg.start
-	if s.acked.segment == seg.number {
-		off = max(off, s.acked.offset)
-	}
-	f, err := os.Open(s.path(segmentName(seg.number)))
-	if err != nil {
-		s.opts.Log.Error(err, "Records that were given up could not be read", "records", n)
-		return nil
-	}
-	defer func() { _ = f.Close() }()
-	records := make([][]byte, 0, n)
-	_, err = readFrames(f, off, seg.end, n, func(record []byte) { records = append(records, record) })
-	if err != nil {
-		s.opts.Log.Error(err, "Records that were given up could not be read", "records", n-len(records))
-	}
-	return records
 }
 
 // Sync forces to the disk what was appended since the last time. Append does not wait for it.
