@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,8 +23,6 @@ const callTimeout = 15 * time.Second
 const (
 	OpListJobs      = "list_jobs"
 	OpGetJobs       = "get_jobs"
-	OpFinishJob     = "finish_job"
-	OpReportJob     = "report_job"
 	OpTouchJobs     = "touch_jobs"
 	OpInsertSamples = "insert_samples"
 	OpLastSamples   = "last_samples"
@@ -58,6 +57,8 @@ type Client struct {
 	mu     sync.Mutex
 	schema *Schema
 	probed time.Time
+	// proven tells that a sample was seen, so that an answer without any means that there is none.
+	proven atomic.Bool
 }
 
 // New gives a Client. It makes no request.

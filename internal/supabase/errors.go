@@ -131,7 +131,7 @@ func answerError(op string, res *http.Response, body []byte) *Error {
 	}
 	// A field of another type than expected leaves the others readable, so the error is of no interest.
 	_ = json.Unmarshal(body, &answer)
-	e.Code = answer.Code
+	e.Code = oneLine(answer.Code)
 	_ = json.Unmarshal(answer.Details, &e.Details)
 	e.Details = oneLine(e.Details)
 	for _, text := range []string{answer.Message, answer.Msg, answer.Error} {

@@ -25,6 +25,7 @@ type Job struct {
 	CadenceSeconds  int64
 	DurationMinutes int64
 	StartedAt       string
+	CompletedAt     string // empty where the row or the database has none
 	Status          string
 	Mode            string
 	// MonitorState and MonitorMessage are what the operator last told the technician; empty where the database has no
@@ -41,6 +42,7 @@ type jobRow struct {
 	CadenceSeconds  *int64  `json:"cadence_seconds"`
 	DurationMinutes *int64  `json:"duration_minutes"`
 	StartedAt       *string `json:"started_at"`
+	CompletedAt     *string `json:"completed_at"`
 	Status          string  `json:"status"`
 	Mode            string  `json:"monitoring_mode"`
 	MonitorState    *string `json:"monitor_state"`
@@ -52,7 +54,7 @@ func parseJob(raw json.RawMessage) Job {
 	err := json.Unmarshal(raw, &row)
 	job := Job{
 		ID: row.ID, TargetIP: value(row.TargetIP), CadenceSeconds: value(row.CadenceSeconds), DurationMinutes: value(row.DurationMinutes),
-		StartedAt: value(row.StartedAt), Status: row.Status, Mode: row.Mode,
+		StartedAt: value(row.StartedAt), CompletedAt: value(row.CompletedAt), Status: row.Status, Mode: row.Mode,
 		MonitorState: value(row.MonitorState), MonitorMessage: value(row.MonitorMessage),
 	}
 	if err != nil {
@@ -74,6 +76,9 @@ func (s *Schema) HasMonitor() bool { return s.jobs["monitor_state"] && s.jobs["m
 
 func (s *Schema) jobSelect() string {
 	columns := strings.Join(jobColumns, ",")
+	if s.jobs["completed_at"] {
+		columns += ",completed_at"
+	}
 	if s.HasMonitor() {
 		columns += ",monitor_state,monitor_message"
 	}
@@ -142,32 +147,13 @@ func (c *Client) JobsByID(ctx context.Context, ids []string) ([]Job, error) {
 	return jobs, nil
 }
 
-// FinishJob sets the status to completed or failed if the row still says running, with the cadence and the duration that it
-// had when it was read, and tells whether it did: false means that the row says something else by now, or was not found.
-func (c *Client) FinishJob(ctx context.Context, row Job, status string, at time.Time) (matched bool, err error) {
-	schema, err := c.known(ctx)
-	if err != nil {
-		return false, err
-	}
-	body := map[string]any{"status": status}
-	if schema.jobs["completed_at"] {
-		body["completed_at"] = timestamp(at)
-	}
-	return c.patchJob(ctx, OpFinishJob, row.ID, body, map[string]string{
+// stillRunning is what a row has to say for the operator to end its job: running, on the grid that it had when it was read.
+func stillRunning(row Job) map[string]string {
+	return map[string]string{
 		"status":           "running",
 		"cadence_seconds":  strconv.FormatInt(row.CadenceSeconds, 10),
 		"duration_minutes": strconv.FormatInt(row.DurationMinutes, 10),
-	})
-}
-
-// ReportJob tells the technician what is done about a job. Without the columns for it, nothing happens.
-func (c *Client) ReportJob(ctx context.Context, id, state, message string) error {
-	schema, err := c.known(ctx)
-	if err != nil || !schema.HasMonitor() {
-		return err
 	}
-	_, err = c.patchJob(ctx, OpReportJob, id, map[string]any{"monitor_state": orNull(state), "monitor_message": orNull(message)}, nil)
-	return err
 }
 
 func orNull(s string) any {

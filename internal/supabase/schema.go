@@ -19,7 +19,7 @@ const probeEvery = 30 * time.Second
 // The columns that the operator reads and writes.
 var (
 	jobColumns    = []string{"id", "target_ip", "cadence_seconds", "duration_minutes", "status", "monitoring_mode", "started_at"}
-	jobExtras     = []string{"completed_at", "last_ping_at", "monitor_state", "monitor_message"}
+	jobExtras     = []string{"completed_at", "last_ping_at", "monitor_state", "monitor_message", "avg_rtt_ms", "packet_loss_percent", "total_samples"}
 	sampleColumns = []string{"job_id", "status", "rtt_ms"}
 	sampleExtras  = []string{"scheduled_at", "sequence_number", "jitter_ms", "recorded_at"}
 )
@@ -27,7 +27,7 @@ var (
 // Schema is what the database has of the columns that the operator can use.
 type Schema struct {
 	jobs, samples map[string]bool
-	pollers       bool
+	pollers, gaps bool
 }
 
 // Keyed tells whether samples carry the instant at which they were due, which makes storing one twice harmless.
@@ -53,6 +53,9 @@ func (s *Schema) Missing() []string {
 	if !s.pollers {
 		missing = append(missing, "pollers")
 	}
+	if !s.gaps {
+		missing = append(missing, "sample_gaps")
+	}
 	slices.Sort(missing)
 	return missing
 }
@@ -71,28 +74,48 @@ func (c *Client) RecheckSchema() {
 	c.probed = time.Time{}
 }
 
-var unknownColumn = regexp.MustCompile(`^Could not find the '([a-z_]+)' column of '(jobs|samples)'`)
+// How PostgREST and PostgreSQL name what they do not know.
+var (
+	unknownColumn = regexp.MustCompile(`^Could not find the '([a-z_]+)' column of '(jobs|samples|pollers|sample_gaps)'`)
+	unknownTable  = regexp.MustCompile(`^(?:Could not find the table '|relation ")(?:public\.)?(pollers|sample_gaps)['"]`)
+)
 
-// learn takes a column that PostgREST does not know for missing, whatever the database says: its schema cache may be older
-// than a migration. It is asked again like any other that is missing.
+// learn takes a column or a table that PostgREST does not know for missing, whatever the database says: its schema cache may be
+// older than a migration. It is asked again like any other that is missing.
 func (c *Client) learn(answer *Error) {
-	m := unknownColumn.FindStringSubmatch(answer.Message)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m == nil || c.schema == nil {
+	if c.schema == nil {
 		return
 	}
-	column, table := m[1], m[2]
-	s := &Schema{jobs: maps.Clone(c.schema.jobs), samples: maps.Clone(c.schema.samples), pollers: c.schema.pollers}
+	if s := c.schema.without(answer.Message); s != nil {
+		c.schema, c.probed = s, c.clock.Now()
+	}
+}
+
+// without is the schema without what the message of an error says is unknown; nil if that is nothing that the operator can do
+// without. Of pollers and sample_gaps all columns are needed.
+func (s *Schema) without(message string) *Schema {
+	out := &Schema{jobs: maps.Clone(s.jobs), samples: maps.Clone(s.samples), pollers: s.pollers, gaps: s.gaps}
+	column, table := "", ""
+	if m := unknownColumn.FindStringSubmatch(message); m != nil {
+		column, table = m[1], m[2]
+	} else if m := unknownTable.FindStringSubmatch(message); m != nil {
+		table = m[1]
+	}
 	switch {
 	case table == "jobs" && slices.Contains(jobExtras, column):
-		s.jobs[column] = false
+		out.jobs[column] = false
 	case table == "samples" && slices.Contains(sampleExtras, column):
-		s.samples[column] = false
+		out.samples[column] = false
+	case table == "pollers":
+		out.pollers = false
+	case table == "sample_gaps":
+		out.gaps = false
 	default:
-		return
+		return nil
 	}
-	c.schema, c.probed = s, c.clock.Now()
+	return out
 }
 
 // known gives what the database has. It asks the first time, again after a request that missed something, and now and then
@@ -123,22 +146,34 @@ func (c *Client) probe(ctx context.Context) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	pollers, err := c.has(ctx, "pollers", pollerColumns...)
-	if forbidden(err) {
-		pollers, err = false, nil // a courtesy, for which no role needs the right
-	}
+	pollers, err := c.offers(ctx, "pollers", pollerColumns)
 	if err != nil {
 		return nil, err
 	}
-	return &Schema{jobs: jobs, samples: samples, pollers: pollers}, nil
+	gaps, err := c.offers(ctx, "sample_gaps", gapColumns)
+	if err != nil {
+		return nil, err
+	}
+	return &Schema{jobs: jobs, samples: samples, pollers: pollers, gaps: gaps}, nil
+}
+
+// offers tells whether a table is there that a role need not have the right to read, and whether this one has it.
+func (c *Client) offers(ctx context.Context, table string, columns []string) (bool, error) {
+	there, err := c.has(ctx, table, columns...)
+	if forbidden(err) {
+		return false, nil
+	}
+	return there, err
 }
 
 // probeTable tells which of the columns a table has: with one request where it has all, else with one a column.
 func (c *Client) probeTable(ctx context.Context, table string, needed, extras []string) (map[string]bool, error) {
 	all := append(slices.Clone(needed), extras...)
 	complete, err := c.has(ctx, table, all...)
-	if table == "samples" && forbidden(err) {
-		complete, err = true, nil // a role may write samples and not read them: what is missing shows when one is stored
+	if forbidden(err) {
+		// A role may write samples and not read them: what is missing shows when one is stored. Of jobs it may be one
+		// column that it may not read.
+		complete, err = table == "samples", nil
 	}
 	if err != nil {
 		return nil, err
@@ -149,7 +184,11 @@ func (c *Client) probeTable(ctx context.Context, table string, needed, extras []
 		if complete {
 			continue
 		}
-		if has[column], err = c.has(ctx, table, column); err != nil {
+		has[column], err = c.has(ctx, table, column)
+		if forbidden(err) && (table == "samples" || slices.Contains(extras, column)) {
+			has[column], err = table == "samples", nil // a column that is missing would have been the error
+		}
+		if err != nil {
 			return nil, err
 		}
 		if !has[column] && slices.Contains(needed, column) {
