@@ -33,6 +33,7 @@ type options struct {
 
 	SpoolDir      string        `env:"SPOOL_DIR" help:"Folder for samples that Supabase does not have yet; they survive the end of the process as long as the folder does. Default: /var/spool/soundcheck, else soundcheck-spool in the temporary folder." placeholder:"FOLDER"`
 	SpoolLimit    int64         `name:"spool-limit-mib" default:"512" help:"How much disk they take at most, in MiB; the oldest are given up for newer ones."`
+	SpoolLimitAge time.Duration `default:"168h" help:"How long a sample waits at most; what is older is given up."`
 	OutboxLimit   int           `default:"500000" help:"How many samples are held in memory at most while the folder cannot be used."`
 	LastPingTrail time.Duration `default:"30s" help:"How far the jobs' last_ping_at may lag in a large installation."`
 
@@ -110,6 +111,7 @@ func (o *options) check() error {
 		{"status-writes-per-second", o.StatusWritesPerSecond > 0},
 		{"outbox-limit", o.OutboxLimit > 0},
 		{"spool-limit-mib", o.SpoolLimit > 0},
+		{"spool-limit-age", o.SpoolLimitAge > 0},
 		{"last-ping-trail", o.LastPingTrail > 0},
 		{"shutdown-timeout", o.ShutdownTimeout > 0},
 	} {

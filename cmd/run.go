@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -80,8 +81,22 @@ type outside struct {
 	cluster     *cluster
 }
 
+// clockWatch remembers how far our clock is ahead of the database's.
+type clockWatch struct {
+	*metrics.Metrics
+	skew atomic.Int64
+}
+
+// ClockSkew notes it.
+func (w *clockWatch) ClockSkew(ahead time.Duration) {
+	w.skew.Store(int64(ahead))
+	w.Metrics.ClockSkew(ahead)
+}
+
+func (w *clockWatch) ahead() time.Duration { return time.Duration(w.skew.Load()) }
+
 // connect prepares the clients. It makes no request, so that whoever is away holds up nothing.
-func connect(opts *options, counts *metrics.Metrics, clk clock.PassiveClock) (o outside, err error) {
+func connect(opts *options, observer supabase.Observer, clk clock.PassiveClock) (o outside, err error) {
 	userAgent := "latency-operator/" + buildVersion() + " (+https://github.com/soundcheck-io/latency-operator)"
 	o.credentials, err = supabase.NewCredentials(
 		supabase.Source{Variable: "SUPABASE_SERVICE_ROLE_KEY", Value: opts.key, File: opts.KeyFile},
@@ -90,7 +105,7 @@ func connect(opts *options, counts *metrics.Metrics, clk clock.PassiveClock) (o 
 		return o, err
 	}
 	o.database, err = supabase.New(supabase.Options{
-		URL: opts.SupabaseURL, Credentials: o.credentials, UserAgent: userAgent, Observer: counts, Clock: clk,
+		URL: opts.SupabaseURL, Credentials: o.credentials, UserAgent: userAgent, Observer: observer, Clock: clk,
 	})
 	if err != nil {
 		return o, err
@@ -107,7 +122,8 @@ func connect(opts *options, counts *metrics.Metrics, clk clock.PassiveClock) (o 
 func wire(opts *options, log logr.Logger) (*operator, error) {
 	clk := clock.RealClock{}
 	counts := metrics.New(ctrlmetrics.Registry)
-	out, err := connect(opts, counts, clk)
+	watch := &clockWatch{Metrics: counts}
+	out, err := connect(opts, watch, clk)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +143,9 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	parts := controllers.Parts{
 		Namespace: out.cluster.namespace, Clock: clk, Board: board, Outbox: box, Observer: counts, Rows: out.database, Finisher: out.database,
 		Poller: controllers.NewPoller(out.prober, opts.MaxPollsInFlight), Health: &controllers.PollHealth{},
+		History: out.database, Reports: out.database,
 		Ownership: controllers.Everything{}, Leadership: election, Trouble: func() outbox.Trouble { return box.Status().Trouble },
+		Keyed: func() bool { s := out.database.Schema(); return s == nil || s.Keyed() }, Ahead: watch.ahead, Log: log,
 		PollTimeout: time.Duration(opts.PollTimeout), SyncEvery: time.Duration(opts.PollInterval), KeepFinished: opts.KeepFinished,
 		Workers: workers, StatusBudget: rate.NewLimiter(rate.Limit(opts.StatusWritesPerSecond), max(1, int(opts.StatusWritesPerSecond))),
 	}
@@ -142,7 +160,7 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	heartbeat := &controllers.Heartbeat{
 		Clock: clk, Log: log.WithName("heartbeat"), Table: out.database, Board: board, ID: out.cluster.identity, Version: buildVersion(), Message: herald.Message,
 	}
-	if err := errors.Join(mgr.Add(election), mgr.Add(herald), mgr.Add(heartbeat), addProbes(mgr)); err != nil {
+	if err := errors.Join(mgr.Add(election), mgr.Add(herald), mgr.Add(heartbeat), addProbes(mgr, func() time.Duration { return board.Overdue(clk.Now()) })); err != nil {
 		return nil, err
 	}
 	metrics.Collect(ctrlmetrics.Registry, metrics.Sources{
@@ -160,10 +178,19 @@ func keyOf(credentials *supabase.Credentials, herald *controllers.Herald) func()
 	}
 }
 
-// addProbes adds /healthz and /readyz. Ready means that the LatencyJobs are known: a database or SpreeDB that is away is
-// nothing that a restart would mend.
-func addProbes(mgr ctrl.Manager) error {
-	ping := func(*http.Request) error { return nil }
+// stuckAfter is how late the decision about a job may be before the process counts as stuck: a clock that is set by a minute
+// must not look like it.
+const stuckAfter = 3 * time.Minute
+
+// addProbes adds /healthz and /readyz. Alive means that jobs are decided about when it is their time. Ready means that the
+// LatencyJobs are known. A database or SpreeDB that is away is nothing that a restart would mend.
+func addProbes(mgr ctrl.Manager, overdue func() time.Duration) error {
+	alive := func(*http.Request) error {
+		if late := overdue(); late > stuckAfter {
+			return fmt.Errorf("a job waits for its decision since %s: polling has stopped", late.Round(time.Second))
+		}
+		return nil
+	}
 	synced := func(req *http.Request) error {
 		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
 		defer cancel()
@@ -172,5 +199,5 @@ func addProbes(mgr ctrl.Manager) error {
 		}
 		return nil
 	}
-	return errors.Join(mgr.AddHealthzCheck("ping", ping), mgr.AddReadyzCheck("cache", synced))
+	return errors.Join(mgr.AddHealthzCheck("polling", alive), mgr.AddReadyzCheck("cache", synced))
 }

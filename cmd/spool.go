@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
@@ -11,8 +12,13 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/spool"
 )
 
-// defaultSpoolDir is where the Deployment mounts a volume.
-const defaultSpoolDir = "/var/spool/soundcheck"
+const (
+	// defaultSpoolDir is where the Deployment mounts a volume.
+	defaultSpoolDir = "/var/spool/soundcheck"
+	// spoolWait is how long a folder may be in use: a pod that is deleted by force still lives for seconds when the next one
+	// mounts its volume.
+	spoolWait = 10 * time.Second
+)
 
 // openSpool opens the folder for unsent samples. Without one that can be used measuring goes on, with samples in memory.
 func openSpool(opts *options, dropped func([][]byte), clk clock.Clock, log logr.Logger) (*spool.Spool, error) {
@@ -22,7 +28,9 @@ func openSpool(opts *options, dropped func([][]byte), clk clock.Clock, log logr.
 	}
 	var failed error
 	for _, dir := range dirs {
-		s, _, err := spool.Open(spool.Options{Dir: dir, LimitBytes: opts.SpoolLimit << 20, Dropped: dropped, Clock: clk, Log: log})
+		s, _, err := spool.Open(spool.Options{
+			Dir: dir, LimitBytes: opts.SpoolLimit << 20, LimitAge: opts.SpoolLimitAge, Wait: spoolWait, Dropped: dropped, Clock: clk, Log: log,
+		})
 		if err == nil {
 			log.Info("Unsent samples are kept on disk", "folder", dir)
 			return s, nil
@@ -36,9 +44,11 @@ func openSpool(opts *options, dropped func([][]byte), clk clock.Clock, log logr.
 func newOutbox(opts *options, o outbox.Options) (*outbox.Outbox, error) {
 	var box *outbox.Outbox
 	dropped := func(records [][]byte) {
-		if box != nil {
-			box.GivenUp(records)
+		if box == nil {
+			o.Expired = append(o.Expired, records...)
+			return
 		}
+		box.GivenUp(records)
 	}
 	var err error
 	o.Spool, err = openSpool(opts, dropped, o.Clock, o.Log)

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/internal/ledger"
 	"github.com/soundcheck-io/latency-operator/internal/schedule"
@@ -25,8 +27,18 @@ func NewBoard() *Board { return &Board{entries: map[string]*entry{}} }
 type entry struct {
 	mu     sync.Mutex
 	ledger ledger.Ledger
-	// end is how the job ended according to the database.
-	end end
+	// adopted says that the database has been, or is being, asked what came before this process.
+	adopted bool
+	// grid is the job's, when it was looked at last.
+	grid schedule.Grid
+	// hold is until when no poll begins, because the database is being asked what became of earlier slots.
+	hold time.Time
+	// wake is when the job is to be decided about next; zero for never.
+	wake time.Time
+	// end is how the job ended according to the database, and closed the end after which its books were closed.
+	end, closed end
+	// endSeen is when the job was first seen to have ended.
+	endSeen time.Time
 	// gone says that the database refused a sample because the row does not exist.
 	gone bool
 	// rejected is why the database refused the newest sample that it refused; empty when it refused none.
@@ -38,6 +50,8 @@ type entry struct {
 	absentSince time.Time
 	// dirty says that the status controller has been asked for a status that it has not begun to write.
 	dirty atomic.Bool
+	// report is what the app was told about the job.
+	report reported
 }
 
 // end is an end that the database has confirmed and the LatencyJob's spec does not show yet. It counts for the grid that it
@@ -48,17 +62,54 @@ type end struct {
 	grid  schedule.Grid
 }
 
-// open gives the entry of a LatencyJob, and tells whether it was known. The first time, it goes on from the status that an
-// earlier process wrote.
-func (b *Board) open(job *v1alpha1.LatencyJob) (e *entry, known bool) {
+// entry gives the entry of a LatencyJob. The first time, it goes on from the status that an earlier process wrote.
+func (b *Board) entry(job *v1alpha1.LatencyJob) *entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, known = b.entries[job.Name]
-	if !known {
-		e = &entry{ledger: ledger.Resume(accountOf(&job.Status)), phase: job.Status.Phase, down: isDown(&job.Status)}
+	e := b.entries[job.Name]
+	if e == nil {
+		e = resume(job)
 		b.entries[job.Name] = e
 	}
-	return e, known
+	return e
+}
+
+// resume is an entry that goes on from a status.
+func resume(job *v1alpha1.LatencyJob) *entry {
+	status := &job.Status
+	e := &entry{ledger: ledger.Resume(accountOf(status)), phase: status.Phase, down: isDown(status), grid: gridOf(&job.Spec)}
+	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionComplete) && status.ObservedGeneration == job.Generation {
+		e.closed = end{state: v1alpha1.JobState(status.Phase), grid: e.grid}
+		if job.Spec.State == v1alpha1.StateRunning {
+			e.end = e.closed // the row has ended, and the sync has not brought it yet
+		}
+	}
+	return e
+}
+
+// follow takes note of what the LatencyJob says now. The caller holds e.mu.
+func (e *entry) follow(job *v1alpha1.LatencyJob, now time.Time) {
+	grid := gridOf(&job.Spec)
+	if grid.Start.After(e.grid.Start) {
+		e.ledger.Restarted()
+	}
+	e.grid = grid
+	switch {
+	case job.Spec.State != v1alpha1.StateRunning:
+		e.end.state = "" // the row says it now; should it run again, it is to be polled and ended again
+		if e.endSeen.IsZero() {
+			e.endSeen = now
+		}
+	case e.end.state == "" || !e.end.grid.Equal(grid):
+		e.end, e.closed, e.endSeen = end{}, end{}, time.Time{}
+	}
+}
+
+// delivered tells the ledger how far the database has got. The caller holds e.mu.
+func (e *entry) delivered(box Outbox, jobID string) {
+	if !box.Overtaking() {
+		e.ledger.Delivered(box.Pending(jobID))
+	}
 }
 
 // lookup gives the entry of a job that is on the board, or nil.
@@ -144,9 +195,25 @@ func (e *entry) view(job *v1alpha1.LatencyJob, held int) view {
 		gone:     e.gone,
 		ledger:   &e.ledger,
 		held:     held,
+		hold:     e.hold,
 	}
-	if e.end.state != "" && e.end.grid.Equal(gridOf(&job.Spec)) {
+	grid := gridOf(&job.Spec)
+	if e.end.state != "" && e.end.grid.Equal(grid) {
 		v.ended = e.end.state
 	}
+	if e.closed.state != "" && e.closed.grid.Equal(grid) {
+		v.closed = job.Spec.State == v1alpha1.StateRunning || job.Spec.State == e.closed.state
+	}
 	return v
+}
+
+// Overdue is how long the job has waited for its decision that has waited longest; not more than zero when none waits. It
+// grows when this process has stopped deciding, for whatever reason.
+func (b *Board) Overdue(now time.Time) (longest time.Duration) {
+	b.each(func(_ string, e *entry) {
+		if !e.wake.IsZero() && e.absentSince.IsZero() {
+			longest = max(longest, now.Sub(e.wake))
+		}
+	})
+	return longest
 }

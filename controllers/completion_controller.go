@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -15,6 +16,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
+	"github.com/soundcheck-io/latency-operator/internal/ledger"
+	"github.com/soundcheck-io/latency-operator/internal/sample"
+	"github.com/soundcheck-io/latency-operator/internal/schedule"
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
@@ -23,23 +27,39 @@ const settleEvery = 2 * time.Second
 
 // Finisher ends jobs in the database.
 type Finisher interface {
-	// FinishJob sets the status of a row that still says that the job runs, and for as long, and tells whether it did.
-	FinishJob(ctx context.Context, row supabase.Job, status string, at time.Time) (matched bool, err error)
 	// JobsByID looks rows up.
 	JobsByID(ctx context.Context, ids []string) ([]supabase.Job, error)
+	// EachSample hands over every sample of a job: those of slots in their order, then the others.
+	EachSample(ctx context.Context, jobID string, do func(supabase.Stored)) error
+	// GapsSince gives the gaps of jobs that end after an instant each, by job and beginning.
+	GapsSince(ctx context.Context, since map[string]time.Time) ([]sample.Gap, error)
+	// PutGaps writes gaps, each in the place of one with the same beginning.
+	PutGaps(ctx context.Context, gaps []sample.Gap) error
+	// DeleteGap removes a gap that is still what it was.
+	DeleteGap(ctx context.Context, gap sample.Gap) error
 	// TouchJobs moves the time of the jobs' last sample forward to at.
 	TouchJobs(ctx context.Context, ids []string, at time.Time) error
+	// EndJob sets the status of a row that still says that the job runs, and for as long, with what the job came to, and tells
+	// whether it did.
+	EndJob(ctx context.Context, row supabase.Job, status string, at time.Time, sum supabase.Summary, say supabase.Report) (matched bool, err error)
+	// CloseJob writes what a job came to that still is in the state that its row said.
+	CloseJob(ctx context.Context, row supabase.Job, sum supabase.Summary, say supabase.Report) (matched bool, err error)
 }
 
-// CompletionReconciler ends jobs whose duration has passed: when their last sample is stored, it sets the row completed,
-// provided that it still says running. It has workers of its own, so that a database that hangs holds up no poll.
+// CompletionReconciler closes the books of jobs that are over, when their last sample is stored: it reads back what the
+// database has of the job, sees to it that each slot has one outcome there, and writes what it comes to. A job whose duration
+// has passed it sets completed, provided that the row still says running. It has workers of its own, so that a database that
+// hangs holds up no poll.
 type CompletionReconciler struct {
 	client.Client
 	Clock    clock.PassiveClock
 	Board    *Board
 	Outbox   Outbox
+	Observer Observer
 	Finisher Finisher
 	Statuses *StatusReconciler
+	// Ahead is how far our clock is ahead of the database's, as far as is known.
+	Ahead func() time.Duration
 
 	log  logr.Logger
 	bell *bell
@@ -74,24 +94,21 @@ func (r *CompletionReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	e.mu.Lock()
 	// Asked under the lock: a poll that ends hands its sample over under it.
 	d := decide(e.view(&job, r.Outbox.Pending(job.Spec.JobID)), r.Clock.Now())
-	account := e.ledger.Account()
 	e.mu.Unlock()
-	switch {
-	case d.phase != v1alpha1.PhaseCompleting:
+	if !d.settling {
 		return ctrl.Result{}, nil
-	case d.finish == "":
-		return ctrl.Result{RequeueAfter: settleWait(&job, r.Clock.Now())}, nil
 	}
-	state, err := r.finish(ctx, &job, d.finish, account.Last.RecordedAt)
-	if err != nil {
+	again := ctrl.Result{RequeueAfter: settleWait(&job, r.Clock.Now())}
+	if !d.close {
+		return again, nil
+	}
+	state, err := r.settle(ctx, &job, e)
+	switch {
+	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("end job %s in the database: %w", job.Spec.JobID, err)
+	case state == v1alpha1.StateRunning:
+		return again, nil
 	}
-	if state == v1alpha1.StateRunning {
-		return ctrl.Result{RequeueAfter: settleWait(&job, r.Clock.Now())}, nil
-	}
-	e.mu.Lock()
-	e.end = end{state: state, at: r.Clock.Now(), grid: gridOf(&job.Spec)}
-	e.mu.Unlock()
 	r.log.Info("Job ended", "job", job.Spec.JobID, "as", state)
 	r.Statuses.mark(e, job.Name, urgent)
 	return ctrl.Result{}, nil
@@ -102,31 +119,127 @@ func settleWait(job *v1alpha1.LatencyJob, now time.Time) time.Duration {
 	return min(max(now.Sub(gridOf(&job.Spec).End())/10, settleEvery), 30*time.Second)
 }
 
-// finish ends the row and gives the state that it is in then: Running when the question stays open, because the row was not
-// found, or says that the job runs on another grid, which the sync brings. A row that no longer says running keeps what it
-// says.
-func (r *CompletionReconciler) finish(ctx context.Context, job *v1alpha1.LatencyJob, as v1alpha1.JobState, lastPing time.Time) (v1alpha1.JobState, error) {
+// settle closes the books of a job and gives the state that its row is in then: Running when the question stays open, because
+// the row was not found, or says that the job runs on, or on another grid, which the sync brings. A row that no longer says
+// running keeps what it says.
+func (r *CompletionReconciler) settle(ctx context.Context, job *v1alpha1.LatencyJob, e *entry) (v1alpha1.JobState, error) {
 	rows, err := r.Finisher.JobsByID(ctx, []string{job.Name})
 	if err != nil || len(rows) != 1 {
 		return v1alpha1.StateRunning, err
 	}
 	row := &rows[0]
-	if state, ok := stateOf(row.Status); ok && state != v1alpha1.StateRunning {
-		return state, nil
+	grid := gridOf(&job.Spec)
+	state, known := stateOf(row.Status)
+	switch now := r.Clock.Now(); {
+	case !known: // what says something unknown does not run
+		state = v1alpha1.StateFailed
+	case state != v1alpha1.StateRunning:
+	case job.Spec.State != v1alpha1.StateRunning:
+		return v1alpha1.StateRunning, nil // runs again
+	case now.Add(-max(0, r.Ahead())).Before(grid.End()):
+		return v1alpha1.StateRunning, nil // our clock is ahead: the job is not over yet where its row is
+	default:
+		if img := imageOf(row); img.spec == nil || !gridOf(img.spec).Equal(grid) {
+			return v1alpha1.StateRunning, nil
+		}
 	}
-	if img := imageOf(row); img.spec == nil || !gridOf(img.spec).Equal(gridOf(&job.Spec)) {
-		return v1alpha1.StateRunning, nil
+	account, err := r.balance(ctx, job.Name, e, over(row, e, grid))
+	if err != nil {
+		return v1alpha1.StateRunning, err
 	}
-	if !lastPing.IsZero() {
-		if err := r.Finisher.TouchJobs(ctx, []string{job.Name}, lastPing); err != nil {
+	if at := account.Last.RecordedAt; !at.IsZero() {
+		if err := r.Finisher.TouchJobs(ctx, []string{job.Name}, at); err != nil {
 			return v1alpha1.StateRunning, err
 		}
 	}
-	matched, err := r.Finisher.FinishJob(ctx, *row, strings.ToLower(string(as)), r.Clock.Now())
+	var matched bool
+	if state == v1alpha1.StateRunning {
+		state = endOf(&job.Spec, account)
+		matched, err = r.Finisher.EndJob(ctx, *row, strings.ToLower(string(state)), r.Clock.Now(), summaryOf(account), reportOfEnd(state, account))
+	} else {
+		matched, err = r.Finisher.CloseJob(ctx, *row, summaryOf(account), reportOfEnd(state, account))
+	}
 	if err != nil || !matched {
 		return v1alpha1.StateRunning, err
 	}
-	return as, nil
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ledger.Settle(*account)
+	e.report = reported{known: true, now: reportOfEnd(state, account)}
+	e.closed = end{state: state, at: r.Clock.Now(), grid: grid}
+	if job.Spec.State == v1alpha1.StateRunning {
+		e.end = e.closed
+	}
+	return state, nil
+}
+
+// over is when the job was over: at its end, or when somebody ended it in the app.
+func over(row *supabase.Job, e *entry, grid schedule.Grid) time.Time {
+	if row.Status == "running" {
+		return grid.End()
+	}
+	e.mu.Lock()
+	seen := e.endSeen
+	e.mu.Unlock()
+	at, err := time.Parse(time.RFC3339Nano, row.CompletedAt)
+	if err != nil {
+		at = seen
+	}
+	if at.IsZero() {
+		return grid.End()
+	}
+	return earliest(at, grid.End())
+}
+
+// balance brings the slots of a job and what the database has of them together: each gets one outcome there.
+func (r *CompletionReconciler) balance(ctx context.Context, id string, e *entry, over time.Time) (*ledger.Account, error) {
+	var count ledger.Count
+	err := r.Finisher.EachSample(ctx, id, func(s supabase.Stored) { count.Add(sampleOf(&s)) })
+	blind := errors.Is(err, supabase.ErrNoHistory)
+	if err != nil && !blind {
+		return nil, err
+	}
+	rows, err := r.Finisher.GapsSince(ctx, map[string]time.Time{id: {}})
+	if err != nil && !errors.Is(err, supabase.ErrNoHistory) {
+		return nil, err
+	}
+	gaps := make([]ledger.Gap, len(rows))
+	for i := range rows {
+		gaps[i] = ledger.GapOf(rows[i])
+	}
+	b := r.close(id, e, over, &count, gaps, blind)
+	var put []sample.Gap
+	for _, g := range b.Put {
+		put = append(put, g.Of(id))
+	}
+	if len(put) > 0 {
+		if err := r.Finisher.PutGaps(ctx, put); err != nil {
+			return nil, err
+		}
+	}
+	for _, g := range b.Remove {
+		if err := r.Finisher.DeleteGap(ctx, g.Of(id)); err != nil {
+			return nil, err
+		}
+	}
+	for _, u := range b.Lost {
+		r.Observer.Unmeasured(u.Gap.Reason, u.Slots)
+	}
+	return &b.Account, nil
+}
+
+// close computes the balance. Where the database cannot tell what it has, what this process knows has to do.
+func (r *CompletionReconciler) close(id string, e *entry, over time.Time, count *ledger.Count, gaps []ledger.Gap, blind bool) ledger.Balance {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if last := e.grid.At(over.Add(-1)); last >= 0 {
+		e.ledger.Skip(e.grid, last, ledger.OperatorDown)
+	}
+	if !blind {
+		return e.ledger.Close(count, gaps)
+	}
+	handOver(r.Outbox, r.Observer, id, e.ledger.Resolve(e.grid, nil, nil))
+	return ledger.Balance{Account: e.ledger.Account()}
 }
 
 // stateOf is the state of a row; false when the row says something unknown.

@@ -14,8 +14,10 @@ type view struct {
 	mirrored bool // the sync controller made it from a row
 	gone     bool // the database refused a sample because the row is gone
 	ended    v1alpha1.JobState
+	closed   bool // each slot of the job that ended has its outcome in the database
 	ledger   *ledger.Ledger
-	held     int // samples of the job that are not stored yet
+	held     int       // outcomes of the job that are not stored yet
+	hold     time.Time // until then the database is being asked what became of earlier slots
 }
 
 // decision is what to do about a job now.
@@ -25,8 +27,10 @@ type decision struct {
 	skip *skip
 	// poll is the slot to poll now; -1 for none.
 	poll int64
-	// finish is the status to end the row with, once the database confirms it; empty for none.
-	finish v1alpha1.JobState
+	// settling says that the job is over and something of it remains to be done.
+	settling bool
+	// close says that nothing of it is on its way any more, so that its books can be closed.
+	close bool
 	// wake is when to decide again; zero for never, unless something happens.
 	wake time.Time
 }
@@ -38,20 +42,21 @@ type skip struct {
 
 // decide says what to do about a job at now:
 //   - a job that no row stands behind, or whose row is gone, is left alone;
-//   - a job that ended, in the app or here, is over;
+//   - a job that ended, in the app or here, is over; its books are closed once its poll in flight and its samples are through;
 //   - a job before its start waits for it;
 //   - a job past its end is finished, once its poll in flight and its samples are through;
 //   - a suspended job lets its slots pass;
 //   - a job without a target leaves the current slot open, in case one comes;
-//   - any other job polls the current slot, unless that has an outcome or the poll before it still runs.
+//   - any other job polls the current slot, unless that has an outcome, or the poll before it still runs, or the database is
+//     being asked what came before.
 func decide(v view, now time.Time) decision {
 	switch grid := gridOf(v.spec); {
 	case !v.mirrored || v.gone:
 		return decision{poll: -1}
 	case v.spec.State != v1alpha1.StateRunning:
-		return decision{phase: finalPhase(v.spec.State), poll: -1}
+		return settling(v, finalPhase(v.spec.State))
 	case v.ended != "":
-		return decision{phase: finalPhase(v.ended), poll: -1}
+		return settling(v, finalPhase(v.ended))
 	case now.Before(grid.Start):
 		return decision{phase: v1alpha1.PhasePending, poll: -1, wake: grid.Start}
 	case !now.Before(grid.End()):
@@ -68,7 +73,6 @@ func within(v view, grid schedule.Grid, now time.Time) decision {
 	if next := slot + 1; next < grid.Slots() {
 		d.wake = grid.Due(next)
 	}
-	open := v.ledger.First(grid) <= slot
 	switch {
 	case suspended(v.spec):
 		d.phase = v1alpha1.PhaseSuspended
@@ -79,10 +83,13 @@ func within(v view, grid schedule.Grid, now time.Time) decision {
 	case v.ledger.InFlight():
 		d.phase = v1alpha1.PhaseRunning
 		d.skip = &skip{slot, ledger.Busy}
+	case now.Before(v.hold):
+		d.phase = v1alpha1.PhaseRunning
+		d.wake = earliest(d.wake, v.hold)
 	default:
 		d.phase = v1alpha1.PhaseRunning
 		d.skip = &skip{slot - 1, ledger.OperatorDown}
-		if open {
+		if v.ledger.First(grid) <= slot {
 			d.poll = slot
 		}
 	}
@@ -91,16 +98,25 @@ func within(v view, grid schedule.Grid, now time.Time) decision {
 
 // atEnd decides about a job whose duration has passed.
 func atEnd(v view, grid schedule.Grid) decision {
-	d := decision{phase: v1alpha1.PhaseCompleting, poll: -1, skip: &skip{grid.Slots() - 1, idleReason(v.spec)}}
-	if v.ledger.InFlight() || v.held > 0 {
-		return d
-	}
-	d.finish = v1alpha1.StateCompleted
-	account := v.ledger.Account()
-	if v.spec.TargetIP == "" && account.Totals.Samples() == 0 {
-		d.finish = v1alpha1.StateFailed
-	}
+	d := settling(v, v1alpha1.PhaseCompleting)
+	d.skip = &skip{grid.Slots() - 1, idleReason(v.spec)}
 	return d
+}
+
+// settling decides about a job that is over.
+func settling(v view, phase v1alpha1.JobPhase) decision {
+	return decision{
+		phase: phase, poll: -1, settling: !v.closed,
+		close: !v.closed && !v.ledger.InFlight() && v.held == 0,
+	}
+}
+
+// endOf is the status that the row of a job gets whose duration has passed, and whose account this is.
+func endOf(spec *v1alpha1.LatencyJobSpec, account *ledger.Account) v1alpha1.JobState {
+	if spec.TargetIP == "" && !account.MeasuredSince(spec.StartedAt.Time) {
+		return v1alpha1.StateFailed
+	}
+	return v1alpha1.StateCompleted
 }
 
 // idleReason is why nobody asked in slots that passed without a poll.
@@ -113,6 +129,13 @@ func idleReason(spec *v1alpha1.LatencyJobSpec) ledger.Reason {
 	default:
 		return ledger.OperatorDown
 	}
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func suspended(spec *v1alpha1.LatencyJobSpec) bool { return spec.Suspend != nil && *spec.Suspend }

@@ -43,7 +43,7 @@ func measured(last int64) func(*ledger.Ledger) {
 		grid := gridOf(specOf(nil))
 		for slot := l.First(grid); slot <= last; slot++ {
 			l.Begin(grid, slot)
-			l.Finish(ledger.Outcome{Sample: sample.Sample{Status: sample.Success, RTT: new(10.0)}})
+			l.Finish(ledger.Outcome{Sample: sample.Sample{Status: sample.Success, ScheduledAt: grid.Due(slot), RTT: new(10.0)}})
 		}
 	}
 }
@@ -57,7 +57,9 @@ func TestDecide(t *testing.T) {
 		gone   bool
 		ended  v1alpha1.JobState
 		ledger func(*ledger.Ledger)
+		closed bool
 		held   int
+		hold   time.Time
 		now    time.Time
 		want   decision
 		skips  bool
@@ -65,10 +67,13 @@ func TestDecide(t *testing.T) {
 	}{
 		"made by hand":         {byHand: true, now: at(5), want: none},
 		"row gone":             {gone: true, now: at(5), want: none},
-		"cancelled in the app": {spec: state(v1alpha1.StateCancelled), now: at(5), want: decision{phase: v1alpha1.PhaseCancelled, poll: -1}},
-		"failed in the app":    {spec: state(v1alpha1.StateFailed), now: at(5), want: decision{phase: v1alpha1.PhaseFailed, poll: -1}},
-		"completed in the app": {spec: state(v1alpha1.StateCompleted), now: at(5), want: decision{phase: v1alpha1.PhaseCompleted, poll: -1}},
-		"ended by us":          {ended: v1alpha1.StateCompleted, now: at(61), want: decision{phase: v1alpha1.PhaseCompleted, poll: -1}},
+		"cancelled in the app": {spec: state(v1alpha1.StateCancelled), now: at(5), want: decision{phase: v1alpha1.PhaseCancelled, poll: -1, settling: true, close: true}},
+		"failed in the app":    {spec: state(v1alpha1.StateFailed), now: at(5), want: decision{phase: v1alpha1.PhaseFailed, poll: -1, settling: true, close: true}},
+		"completed in the app": {spec: state(v1alpha1.StateCompleted), now: at(5), want: decision{phase: v1alpha1.PhaseCompleted, poll: -1, settling: true, close: true}},
+		"ended by us":          {ended: v1alpha1.StateCompleted, closed: true, now: at(61), want: decision{phase: v1alpha1.PhaseCompleted, poll: -1}},
+		"cancelled and closed": {spec: state(v1alpha1.StateCancelled), closed: true, now: at(5), want: decision{phase: v1alpha1.PhaseCancelled, poll: -1}},
+		"cancelled, held":      {spec: state(v1alpha1.StateCancelled), held: 1, now: at(5), want: decision{phase: v1alpha1.PhaseCancelled, poll: -1, settling: true}},
+		"cancelled, in flight": {spec: state(v1alpha1.StateCancelled), ledger: inFlight(0), now: at(5), want: decision{phase: v1alpha1.PhaseCancelled, poll: -1, settling: true}},
 
 		"before the start":        {now: at(-3), want: decision{phase: v1alpha1.PhasePending, poll: -1, wake: at(0)}},
 		"at the start":            {now: at(0), want: decision{phase: v1alpha1.PhaseRunning, poll: 0, wake: at(10)}, skips: true, skip: skip{-1, ledger.OperatorDown}},
@@ -82,13 +87,18 @@ func TestDecide(t *testing.T) {
 		"suspended without target": {spec: func(s *v1alpha1.LatencyJobSpec) { suspend(s); target("")(s) }, now: at(25),
 			want: decision{phase: v1alpha1.PhaseSuspended, poll: -1, wake: at(30)}, skips: true, skip: skip{2, ledger.Suspended}},
 
-		"over, poll in flight":   {ledger: inFlight(5), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1}, skips: true, skip: skip{5, ledger.OperatorDown}},
-		"over, samples held":     {ledger: measured(5), held: 1, now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1}, skips: true, skip: skip{5, ledger.OperatorDown}},
-		"over":                   {ledger: measured(5), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, finish: v1alpha1.StateCompleted}, skips: true, skip: skip{5, ledger.OperatorDown}},
-		"over while we were off": {now: at(9999), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, finish: v1alpha1.StateCompleted}, skips: true, skip: skip{5, ledger.OperatorDown}},
-		"over, never a target":   {spec: target(""), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, finish: v1alpha1.StateFailed}, skips: true, skip: skip{5, ledger.NoTarget}},
-		"over, target lost":      {spec: target(""), ledger: measured(2), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, finish: v1alpha1.StateCompleted}, skips: true, skip: skip{5, ledger.NoTarget}},
-		"over while suspended":   {spec: suspend, ledger: measured(2), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, finish: v1alpha1.StateCompleted}, skips: true, skip: skip{5, ledger.Suspended}},
+		"the database is asked first": {hold: at(26), now: at(25), want: decision{phase: v1alpha1.PhaseRunning, poll: -1, wake: at(26)}},
+		"asked until the next slot":   {hold: at(32), now: at(25), want: decision{phase: v1alpha1.PhaseRunning, poll: -1, wake: at(30)}},
+		"asked for long enough":       {hold: at(25), now: at(25), want: decision{phase: v1alpha1.PhaseRunning, poll: 2, wake: at(30)}, skips: true, skip: skip{1, ledger.OperatorDown}},
+		"suspended while it is asked": {spec: suspend, hold: at(26), now: at(25), want: decision{phase: v1alpha1.PhaseSuspended, poll: -1, wake: at(30)}, skips: true, skip: skip{2, ledger.Suspended}},
+
+		"over, poll in flight":   {ledger: inFlight(5), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, settling: true}, skips: true, skip: skip{5, ledger.OperatorDown}},
+		"over, samples held":     {ledger: measured(5), held: 1, now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, settling: true}, skips: true, skip: skip{5, ledger.OperatorDown}},
+		"over":                   {ledger: measured(5), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, settling: true, close: true}, skips: true, skip: skip{5, ledger.OperatorDown}},
+		"over while we were off": {now: at(9999), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, settling: true, close: true}, skips: true, skip: skip{5, ledger.OperatorDown}},
+		"over, never a target":   {spec: target(""), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, settling: true, close: true}, skips: true, skip: skip{5, ledger.NoTarget}},
+		"over, target lost":      {spec: target(""), ledger: measured(2), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, settling: true, close: true}, skips: true, skip: skip{5, ledger.NoTarget}},
+		"over while suspended":   {spec: suspend, ledger: measured(2), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, settling: true, close: true}, skips: true, skip: skip{5, ledger.Suspended}},
 		"restarted with another grid": {
 			spec: func(s *v1alpha1.LatencyJobSpec) { s.StartedAt.Time = at(100) }, ledger: measured(5), now: at(100),
 			want: decision{phase: v1alpha1.PhaseRunning, poll: 0, wake: at(110)}, skips: true, skip: skip{-1, ledger.OperatorDown},
@@ -97,13 +107,36 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := decide(view{
-				spec: specOf(tc.spec), mirrored: !tc.byHand, gone: tc.gone, ended: tc.ended, ledger: played(tc.ledger), held: tc.held,
+				spec: specOf(tc.spec), mirrored: !tc.byHand, gone: tc.gone, ended: tc.ended, closed: tc.closed, ledger: played(tc.ledger), held: tc.held, hold: tc.hold,
 			}, tc.now)
 			if tc.skips {
 				tc.want.skip = &tc.skip
 			}
 			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(decision{}, skip{})); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAJobFailsThatNeverHadATarget(t *testing.T) {
+	for name, tc := range map[string]struct {
+		spec   func(*v1alpha1.LatencyJobSpec)
+		ledger func(*ledger.Ledger)
+		want   v1alpha1.JobState
+	}{
+		"measured":                    {ledger: measured(5), want: v1alpha1.StateCompleted},
+		"never a target":              {spec: target(""), want: v1alpha1.StateFailed},
+		"target lost":                 {spec: target(""), ledger: measured(2), want: v1alpha1.StateCompleted},
+		"a target that nobody polled": {want: v1alpha1.StateCompleted},
+		"none since it was started anew": {
+			spec: func(s *v1alpha1.LatencyJobSpec) { target("")(s); s.StartedAt.Time = start.Add(time.Hour) }, ledger: measured(5), want: v1alpha1.StateFailed,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			account := played(tc.ledger).Account()
+			if got := endOf(specOf(tc.spec), &account); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})
 	}

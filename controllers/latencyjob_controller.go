@@ -36,14 +36,25 @@ const (
 	soonest = time.Millisecond
 	// longest is the most: a timer does not notice when the clock is set, so a decision is never further away.
 	longest = time.Minute
+	// askFirst is how long the first poll of a job waits for the database to tell what came before: a new process would not
+	// know the round-trip time that the jitter is taken to.
+	askFirst = 1500 * time.Millisecond
 )
 
 // Outbox takes the samples that were measured.
 type Outbox interface {
 	// Put takes responsibility for a sample, or says why not. It does not wait for the database.
 	Put(s sample.Sample) error
-	// Pending counts the samples of a job that it holds.
+	// PutGap takes responsibility for a gap, which may be a longer form of one that it took before.
+	PutGap(g sample.Gap)
+	// Pending counts the outcomes of a job that it holds.
 	Pending(jobID string) int
+	// Overtaking tells whether it delivers newer samples before older ones at present.
+	Overtaking() bool
+	// Inherited counts those of a job that an earlier process left.
+	Inherited(jobID string) int
+	// LastRTT is the newest successful round-trip time among these, in milliseconds, and when it was due.
+	LastRTT(jobID string) (rtt float64, due time.Time, ok bool)
 	// Forget drops what is remembered about a job that is over.
 	Forget(jobID string)
 	// Resume tells the highest sequence number that a job's samples have, where it is known.
@@ -67,7 +78,7 @@ func (Everything) Owns(string) bool { return true }
 type Observer interface {
 	// Polled is called after each poll that yielded a sample: how late it was sent, and how long the answer took.
 	Polled(status sample.Status, lateness, took time.Duration, at time.Time)
-	// Unmeasured is called when slots passed without a poll.
+	// Unmeasured is called when slots turned out to have no sample.
 	Unmeasured(why ledger.Reason, slots int64)
 	// StatusWritten is called after each status that was written to the API server.
 	StatusWritten()
@@ -88,6 +99,7 @@ type LatencyJobReconciler struct {
 	Health      *PollHealth
 	Completions *CompletionReconciler
 	Statuses    *StatusReconciler
+	Auditor     *Auditor
 	// PollTimeout is how long one request to SpreeDB may take; see schedule.Deadline.
 	PollTimeout time.Duration
 	// Workers is how many jobs are decided about at once.
@@ -132,39 +144,48 @@ func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if !r.Ownership.Owns(job.Spec.JobID) || r.Poller.Draining() {
 		return ctrl.Result{}, nil
 	}
-	e := r.open(&job)
+	e := r.Board.entry(&job)
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.absentSince = time.Time{}
-	if job.Spec.State != v1alpha1.StateRunning {
-		e.end.state = "" // the row says it now; should it run again, it is to be polled and ended again
-	} else if e.end.state == "" || !e.end.grid.Equal(gridOf(&job.Spec)) {
-		e.end = end{}
-	}
 	now := r.Clock.Now()
-	d := decide(e.view(&job, r.Outbox.Pending(job.Spec.JobID)), now)
+	e.absentSince = time.Time{}
+	r.adopt(e, &job, now)
+	e.follow(&job, now)
 	if e.gone {
+		e.wake = time.Time{}
 		return ctrl.Result{}, nil
 	}
+	d := decide(e.view(&job, r.Outbox.Pending(job.Spec.JobID)), now)
 	r.act(e, &job, d, now)
+	e.wake = time.Time{}
 	if d.wake.IsZero() {
 		return ctrl.Result{}, nil
 	}
+	e.wake = now.Add(d.wake.Sub(now)) // which keeps the monotonic reading: setting the clock makes nothing overdue
 	// A requeue keeps the priority that the key came with, which is low for everything found at start: say it.
 	return ctrl.Result{RequeueAfter: min(max(d.wake.Sub(r.Clock.Now()), soonest), longest), Priority: new(routine)}, nil
 }
 
-// open gives the job's entry on the board. The first time, the outbox learns the job's highest number if the status can be
-// trusted with it.
-func (r *LatencyJobReconciler) open(job *v1alpha1.LatencyJob) *entry {
-	e, known := r.Board.open(job)
-	if !known {
-		if highest, ok := numberedUntil(job); ok {
-			r.Outbox.Resume(job.Spec.JobID, highest)
-		}
+// adopt begins with a job that this process has not seen before: the outbox learns its highest number if the status can be
+// trusted with it, and the database is asked what became of the slots that the status does not cover. The caller holds e.mu.
+func (r *LatencyJobReconciler) adopt(e *entry, job *v1alpha1.LatencyJob, now time.Time) {
+	if e.adopted || job.Labels[v1alpha1.MirroredLabel] != v1alpha1.MirroredValue {
+		return
 	}
-	return e
+	e.adopted = true
+	id := job.Spec.JobID
+	if highest, ok := numberedUntil(job); ok {
+		r.Outbox.Resume(id, highest)
+	}
+	if rtt, due, ok := r.Outbox.LastRTT(id); ok {
+		e.ledger.Recall(ledger.Duration(rtt), due)
+	}
+	if job.Spec.State == v1alpha1.StateRunning && e.end.state == "" {
+		e.ledger.Adopt(gridOf(&job.Spec), now, idleReason(&job.Spec))
+		e.hold = now.Add(askFirst)
+		r.Auditor.Need()
+	}
 }
 
 // absent deals with a LatencyJob that does not exist: it is forgotten some time later.
@@ -189,12 +210,11 @@ func (r *LatencyJobReconciler) absent(name string) ctrl.Result {
 
 // act carries out a decision. The caller holds e.mu.
 func (r *LatencyJobReconciler) act(e *entry, job *v1alpha1.LatencyJob, d decision, now time.Time) {
-	grid := gridOf(&job.Spec)
-	skipped := r.skip(e, grid, d.skip)
+	skipped := r.skip(e, job.Spec.JobID, d.skip)
 	if d.poll >= 0 {
-		r.poll(e, job, grid, d.poll, now)
+		r.poll(e, job, d.poll, now)
 	}
-	if d.phase == v1alpha1.PhaseCompleting {
+	if d.settling {
 		r.Completions.bell.ring(job.Name, routine)
 	}
 	switch {
@@ -205,33 +225,45 @@ func (r *LatencyJobReconciler) act(e *entry, job *v1alpha1.LatencyJob, d decisio
 	}
 }
 
-func (r *LatencyJobReconciler) skip(e *entry, grid schedule.Grid, s *skip) int64 {
+func (r *LatencyJobReconciler) skip(e *entry, jobID string, s *skip) int64 {
 	if s == nil {
 		return 0
 	}
-	n, why := e.ledger.Skip(grid, s.through, s.why)
-	if n > 0 {
-		r.Observer.Unmeasured(why, n)
+	n, lost := e.ledger.Skip(e.grid, s.through, s.why)
+	r.lose(jobID, lost)
+	if n > 0 && s.why == ledger.OperatorDown {
+		r.Auditor.Need()
 	}
 	return n
 }
 
+// lose hands gaps over.
+func (r *LatencyJobReconciler) lose(jobID string, lost []ledger.Unmeasured) {
+	handOver(r.Outbox, r.Observer, jobID, lost)
+}
+
+// handOver hands the gaps of a job to the outbox, and counts their slots.
+func handOver(box Outbox, observer Observer, jobID string, lost []ledger.Unmeasured) {
+	for _, u := range lost {
+		observer.Unmeasured(u.Gap.Reason, u.Slots)
+		box.PutGap(u.Gap.Of(jobID))
+	}
+}
+
 // poll begins the poll of a slot, or notes that the limits leave no room for it.
-func (r *LatencyJobReconciler) poll(e *entry, job *v1alpha1.LatencyJob, grid schedule.Grid, slot int64, now time.Time) {
+func (r *LatencyJobReconciler) poll(e *entry, job *v1alpha1.LatencyJob, slot int64, now time.Time) {
+	id := job.Spec.JobID
 	target, err := netip.ParseAddr(job.Spec.TargetIP)
 	if err != nil { // the API server has checked it; whoever gets around that gets a visible reason
-		r.skip(e, grid, &skip{slot, ledger.NoTarget})
+		r.skip(e, id, &skip{slot, ledger.NoTarget})
 		return
 	}
-	p := polling{
-		entry: e, name: job.Name, jobID: job.Spec.JobID, grid: grid, slot: slot,
-		sent: now.UTC().Truncate(time.Microsecond),
-	}
-	if !r.Poller.start(target, schedule.Deadline(grid.Cadence, r.PollTimeout), func(res spreedb.Result) { r.finish(p, res) }) {
-		r.skip(e, grid, &skip{slot, ledger.Overload})
+	p := polling{entry: e, name: job.Name, jobID: id, grid: e.grid, slot: slot, sent: now.UTC().Truncate(time.Microsecond)}
+	if !r.Poller.start(target, schedule.Deadline(e.grid.Cadence, r.PollTimeout), func(res spreedb.Result) { r.finish(p, res) }) {
+		r.skip(e, id, &skip{slot, ledger.Overload})
 		return
 	}
-	e.ledger.Begin(grid, slot)
+	e.ledger.Begin(e.grid, slot)
 }
 
 // polling is a poll in flight.
@@ -252,7 +284,7 @@ func (r *LatencyJobReconciler) finish(p polling, res spreedb.Result) {
 	now := r.Clock.Now()
 	over := !now.Before(p.grid.End())
 	if res.Aborted {
-		r.abandon(e)
+		r.lose(p.jobID, e.ledger.Abandon(ledger.OperatorDown))
 		return
 	}
 	due := p.grid.Due(p.slot).UTC().Truncate(time.Microsecond)
@@ -263,12 +295,13 @@ func (r *LatencyJobReconciler) finish(p polling, res spreedb.Result) {
 		},
 		Message: res.Message, Poller: res.Poller,
 	}
+	e.delivered(r.Outbox, p.jobID)
 	if err := r.Outbox.Put(outcome.Sample); err != nil {
 		r.refused(p, err)
 		return
 	}
 	wasDown := e.ledger.Down()
-	e.ledger.Finish(outcome)
+	r.lose(p.jobID, e.ledger.Finish(outcome))
 	r.Observer.Polled(res.Status, p.sent.Sub(due), now.Sub(p.sent), now)
 	r.Health.Note(res.Status, res.Message, now)
 	r.log.V(1).Info("Polled", "job", p.jobID, "slot", p.slot, "status", res.Status, "message", res.Message)
@@ -284,18 +317,11 @@ func (r *LatencyJobReconciler) finish(p polling, res spreedb.Result) {
 
 // refused deals with a sample that the outbox does not take. The caller holds the entry.
 func (r *LatencyJobReconciler) refused(p polling, err error) {
-	e := p.entry
-	r.abandon(e)
+	lost := p.entry.ledger.Abandon(ledger.OperatorDown)
 	if errors.Is(err, outbox.ErrJobGone) {
-		e.gone = true
+		p.entry.gone = true
 		return
 	}
+	r.lose(p.jobID, lost)
 	r.log.Error(err, "Sample was not taken", "job", p.jobID, "slot", p.slot)
-}
-
-// abandon gives up the poll in flight without a sample. The caller holds the entry.
-func (r *LatencyJobReconciler) abandon(e *entry) {
-	if e.ledger.Abandon(ledger.OperatorDown) {
-		r.Observer.Unmeasured(ledger.OperatorDown, 1)
-	}
 }

@@ -19,13 +19,6 @@ const (
 	maxDurationMinutes = 365 * 24 * 60
 )
 
-// What monitor_state says to the technician.
-const (
-	monitorWaiting      = "waiting"
-	monitorMeasuring    = "measuring"
-	monitorNotMeasuring = "not_measuring"
-)
-
 // image is what a row looks like in the cluster.
 type image struct {
 	// spec is nil when none can be made of the row.
@@ -77,24 +70,6 @@ func targetOf(text string) (target, problem string) {
 	return addr.Unmap().String(), ""
 }
 
-// monitorOf is what the technician should read about a running row with a problem or without, as state and message. A row that never had
-// one is told nothing.
-func monitorOf(row *supabase.Job, problem string) (state, message string) {
-	target, bad := targetOf(row.TargetIP)
-	switch {
-	case problem != "" && problem == bad:
-		return monitorWaiting, "Waits for a usable target IP: " + problem
-	case problem != "":
-		return monitorNotMeasuring, "Not measured: " + problem
-	case target == "":
-		return monitorWaiting, "Waits for a target IP"
-	case row.MonitorState != "":
-		return monitorMeasuring, ""
-	default:
-		return "", ""
-	}
-}
-
 // plan is what a comparison of rows and LatencyJobs calls for.
 type plan struct {
 	// apply lists the LatencyJobs to make or change.
@@ -105,6 +80,8 @@ type plan struct {
 	remove []*v1alpha1.LatencyJob
 	// problems are the rows that cannot be measured as they stand, by id.
 	problems map[string]string
+	// orphans are those of them that have no LatencyJob, so that nobody else tells the technician.
+	orphans map[string]bool
 }
 
 // change is a LatencyJob as it should be.
@@ -120,7 +97,7 @@ type change struct {
 //   - one whose row is known to be gone is removed, and so is one that has been final for ttl;
 //   - one made by hand is left alone.
 func compare(rows []supabase.Job, jobs []v1alpha1.LatencyJob, gone map[string]bool, now time.Time, ttl time.Duration) plan {
-	p := plan{problems: map[string]string{}}
+	p := plan{problems: map[string]string{}, orphans: map[string]bool{}}
 	existing := make(map[string]*v1alpha1.LatencyJob, len(jobs))
 	for i := range jobs {
 		existing[jobs[i].Name] = &jobs[i]
@@ -141,6 +118,7 @@ func compare(rows []supabase.Job, jobs []v1alpha1.LatencyJob, gone map[string]bo
 		case job != nil && isMirrored(job):
 			want.spec = job.Spec
 		default:
+			p.orphans[row.ID] = true
 			continue
 		}
 		if job == nil || differs(job, want) {

@@ -106,6 +106,7 @@ func TestCompare(t *testing.T) {
 		ask      []string
 		remove   int
 		problems int
+		orphans  int
 	}{
 		"nothing":          {},
 		"new row":          {rows: []supabase.Job{rowOf(nil)}, apply: []change{{spec: *specOf(nil)}}},
@@ -116,7 +117,7 @@ func TestCompare(t *testing.T) {
 		"started anew":     {rows: []supabase.Job{rowOf(nil)}, jobs: []v1alpha1.LatencyJob{jobOf(finished(time.Hour))}, apply: []change{{spec: *specOf(nil)}}},
 		"made by hand":     {jobs: []v1alpha1.LatencyJob{jobOf(func(j *v1alpha1.LatencyJob) { j.Labels = nil })}},
 		"by hand, has row": {rows: []supabase.Job{rowOf(nil)}, jobs: []v1alpha1.LatencyJob{jobOf(func(j *v1alpha1.LatencyJob) { j.Labels = nil })}, apply: []change{{spec: *specOf(nil)}}},
-		"bad row, no job":  {rows: []supabase.Job{rowOf(bad)}, problems: 1},
+		"bad row, no job":  {rows: []supabase.Job{rowOf(bad)}, problems: 1, orphans: 1},
 		"row turned bad": {
 			rows: []supabase.Job{rowOf(bad)}, jobs: []v1alpha1.LatencyJob{jobOf(nil)}, problems: 1,
 			apply: []change{{spec: *specOf(nil), problem: "cadence_seconds is 0; it must be from 1 to 86400"}},
@@ -142,8 +143,8 @@ func TestCompare(t *testing.T) {
 			if diff := cmp.Diff(tc.ask, got.ask, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("ask:\n%s", diff)
 			}
-			if len(got.remove) != tc.remove || len(got.problems) != tc.problems {
-				t.Errorf("removes %d, problems %v", len(got.remove), got.problems)
+			if len(got.remove) != tc.remove || len(got.problems) != tc.problems || len(got.orphans) != tc.orphans {
+				t.Errorf("removes %d, problems %v, orphans %v", len(got.remove), got.problems, got.orphans)
 			}
 		})
 	}
@@ -179,27 +180,6 @@ func TestJudge(t *testing.T) {
 			}
 			if state != tc.state || (len(got.remove) == 1) != tc.remove || (len(got.open) == 1) != tc.open || got.proven != tc.proven {
 				t.Errorf("got %+v", got)
-			}
-		})
-	}
-}
-
-func TestMonitorOf(t *testing.T) {
-	for name, tc := range map[string]struct {
-		row            func(*supabase.Job)
-		state, message string
-	}{
-		"never a problem":  {},
-		"cannot be":        {func(r *supabase.Job) { r.CadenceSeconds = 0 }, "not_measuring", "Not measured: cadence_seconds is 0; it must be from 1 to 86400"},
-		"bad address":      {func(r *supabase.Job) { r.TargetIP = "x" }, "waiting", `Waits for a usable target IP: target_ip is "x", which is not an IPv4 or IPv6 address`},
-		"no address":       {func(r *supabase.Job) { r.TargetIP = "" }, "waiting", "Waits for a target IP"},
-		"problem was over": {func(r *supabase.Job) { r.MonitorState, r.MonitorMessage = "waiting", "Waits" }, "measuring", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			row := rowOf(tc.row)
-			state, message := monitorOf(&row, imageOf(&row).problem)
-			if state != tc.state || message != tc.message {
-				t.Errorf("got %q, %q", state, message)
 			}
 		})
 	}

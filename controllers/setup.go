@@ -3,6 +3,7 @@ package controllers
 import (
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -13,7 +14,7 @@ import (
 // Parts is what the reconcilers are made of.
 type Parts struct {
 	Namespace  string
-	Clock      clock.PassiveClock
+	Clock      clock.Clock
 	Board      *Board
 	Poller     *Poller
 	Outbox     Outbox
@@ -22,9 +23,16 @@ type Parts struct {
 	Observer   Observer
 	Rows       Rows
 	Finisher   Finisher
+	History    History
+	Reports    ReportTable
 	Health     *PollHealth
 	// Trouble is why samples cannot be delivered.
 	Trouble func() outbox.Trouble
+	// Keyed tells whether the database can know slots; true while that is not known.
+	Keyed func() bool
+	// Ahead is how far our clock is ahead of the database's, as far as is known.
+	Ahead func() time.Duration
+	Log   logr.Logger
 
 	// PollTimeout is how long one request to SpreeDB may take.
 	PollTimeout time.Duration
@@ -54,11 +62,18 @@ func SetUp(mgr ctrl.Manager, p Parts) (*Set, error) {
 		Recorder: mgr.GetEventRecorder("latency-operator"), Budget: p.StatusBudget,
 	}
 	completions := &CompletionReconciler{
-		Client: mgr.GetClient(), Clock: p.Clock, Board: p.Board, Outbox: p.Outbox, Finisher: p.Finisher, Statuses: statuses,
+		Client: mgr.GetClient(), Clock: p.Clock, Board: p.Board, Outbox: p.Outbox, Observer: p.Observer, Finisher: p.Finisher, Statuses: statuses,
+		Ahead: p.Ahead,
 	}
+	auditor := NewAuditor()
 	jobs := &LatencyJobReconciler{
 		Client: mgr.GetClient(), Clock: p.Clock, Board: p.Board, Poller: p.Poller, Outbox: p.Outbox, Ownership: p.Ownership,
-		Observer: p.Observer, Health: p.Health, Completions: completions, Statuses: statuses, PollTimeout: p.PollTimeout, Workers: p.Workers,
+		Observer: p.Observer, Health: p.Health, Completions: completions, Statuses: statuses, Auditor: auditor, PollTimeout: p.PollTimeout, Workers: p.Workers,
+	}
+	auditor.Clock, auditor.Log, auditor.Board, auditor.Outbox = p.Clock, p.Log.WithName("audit"), p.Board, p.Outbox
+	auditor.Observer, auditor.History, auditor.Statuses, auditor.Keyed, auditor.Wake = p.Observer, p.History, statuses, p.Keyed, jobs.Wake
+	reporter := &Reporter{
+		Reader: mgr.GetClient(), Namespace: p.Namespace, Clock: p.Clock, Log: p.Log.WithName("report"), Board: p.Board, Outbox: p.Outbox, Table: p.Reports,
 	}
 	mirror := &SyncReconciler{
 		Client: mgr.GetClient(), Namespace: p.Namespace, Clock: p.Clock, Rows: p.Rows, Leadership: p.Leadership, Board: p.Board,
@@ -70,6 +85,8 @@ func SetUp(mgr ctrl.Manager, p Parts) (*Set, error) {
 		func() error { return completions.SetupWithManager(mgr, p.Namespace) },
 		func() error { return jobs.SetupWithManager(mgr, p.Namespace) },
 		func() error { return mirror.SetupWithManager(mgr) },
+		func() error { return mgr.Add(auditor) },
+		func() error { return mgr.Add(reporter) },
 	} {
 		if err := set(); err != nil {
 			return nil, err

@@ -26,6 +26,7 @@ type facts struct {
 	ledger   *ledger.Ledger
 	endedAt  time.Time
 	rejected string
+	closed   bool // each slot has its outcome in the database
 	held     int
 	delivery Delivery
 	sequence int64 // the highest given to a sample; -1 for none
@@ -33,7 +34,7 @@ type facts struct {
 
 // statusOf computes the whole status of a job. It is a function of its arguments alone.
 func statusOf(job *v1alpha1.LatencyJob, f facts, now time.Time) v1alpha1.LatencyJobStatus {
-	account := f.ledger.Account()
+	account, stored := f.ledger.Account(), f.ledger.Stored()
 	status := v1alpha1.LatencyJobStatus{
 		ObservedGeneration: job.Generation,
 		Phase:              f.decision.phase,
@@ -45,10 +46,10 @@ func statusOf(job *v1alpha1.LatencyJob, f facts, now time.Time) v1alpha1.Latency
 			Missed:      account.Totals.Missed,
 			SystemError: account.Totals.SystemError,
 		},
-		RTT:        rttSummary(&account.Totals),
+		RTT:        rttSummary(&account),
 		Last:       lastSample(&account),
 		LastError:  lastError(&account),
-		Checkpoint: checkpointOf(&account, f.sequence),
+		Checkpoint: checkpointOf(&stored, f.sequence),
 		Conditions: append([]metav1.Condition(nil), job.Status.Conditions...),
 	}
 	if share, ok := account.Totals.Loss(); ok {
@@ -76,34 +77,26 @@ func statusOf(job *v1alpha1.LatencyJob, f facts, now time.Time) v1alpha1.Latency
 func slotCounts(job *v1alpha1.LatencyJob, l *ledger.Ledger, phase v1alpha1.JobPhase) v1alpha1.SlotCounts {
 	account := l.Account()
 	due := l.Due()
-	counts := v1alpha1.SlotCounts{Due: due, Total: due, Unmeasured: account.UnmeasuredTotal()}
+	counts := v1alpha1.SlotCounts{
+		Due: due, Total: due, Unmeasured: account.UnmeasuredTotal(), UnmeasuredBy: unmeasuredCounts(&account),
+	}
 	if !isFinal(phase) {
 		grid := gridOf(&job.Spec)
 		counts.Total += grid.Slots() - l.First(grid)
 	}
-	if counts.Unmeasured > 0 {
-		by := account.Unmeasured
-		counts.UnmeasuredBy = &v1alpha1.UnmeasuredCounts{
-			OperatorDown: by[ledger.OperatorDown],
-			Busy:         by[ledger.Busy],
-			Overload:     by[ledger.Overload],
-			Suspended:    by[ledger.Suspended],
-			NoTarget:     by[ledger.NoTarget],
-		}
-	}
 	return counts
 }
 
-func rttSummary(t *ledger.Totals) *v1alpha1.RTTSummary {
-	mean, ok := t.RTTMean()
+func rttSummary(a *ledger.Account) *v1alpha1.RTTSummary {
+	mean, ok := a.Totals.RTTMean()
 	if !ok {
 		return nil
 	}
 	return &v1alpha1.RTTSummary{
-		Last: milliseconds(t.RTTLast),
-		Min:  milliseconds(t.RTTMin),
+		Last: milliseconds(a.RTT),
+		Min:  milliseconds(a.Totals.RTTMin),
 		Avg:  milliseconds(mean),
-		Max:  milliseconds(t.RTTMax),
+		Max:  milliseconds(a.Totals.RTTMax),
 	}
 }
 
@@ -157,7 +150,7 @@ func message(job *v1alpha1.LatencyJob, f facts) string {
 		return "Paused by spec.suspend; set it to false to go on"
 	case v1alpha1.PhaseCompleting:
 		if f.held > 0 {
-			return fmt.Sprintf("Over; %d samples are not stored yet", f.held)
+			return fmt.Sprintf("Over; %d outcomes are not stored yet", f.held)
 		}
 		return "Over; the last poll or the job's row is being settled"
 	case v1alpha1.PhaseCompleted:
@@ -186,6 +179,8 @@ func running(f facts, problem string) string {
 		return clip("SpreeDB cannot measure: "+account.LastError.Message, 512)
 	case account.Down():
 		return "The device does not answer"
+	case f.ledger.Unknown() > 0:
+		return fmt.Sprintf("Measuring; what became of %d slots that this operator did not see is being looked up", f.ledger.Unknown())
 	default:
 		return "Measuring"
 	}
@@ -220,10 +215,13 @@ func setConditions(status *v1alpha1.LatencyJobStatus, job *v1alpha1.LatencyJob, 
 	default:
 		set(v1alpha1.ConditionDelivered, metav1.ConditionTrue, v1alpha1.ReasonUpToDate, "All samples taken so far are stored or on their way")
 	}
-	if isFinal(status.Phase) {
+	switch {
+	case isFinal(status.Phase) && f.closed:
 		set(v1alpha1.ConditionComplete, metav1.ConditionTrue, string(status.Phase), status.Message)
-	} else {
-		set(v1alpha1.ConditionComplete, metav1.ConditionFalse, "NotOver", "The job is not over yet")
+	case isFinal(status.Phase):
+		set(v1alpha1.ConditionComplete, metav1.ConditionFalse, v1alpha1.ReasonNotSettled, "Over; its last outcomes are not in Sound Check yet")
+	default:
+		set(v1alpha1.ConditionComplete, metav1.ConditionFalse, v1alpha1.ReasonNotOver, "The job is not over yet")
 	}
 }
 

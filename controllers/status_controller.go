@@ -155,12 +155,15 @@ func (r *StatusReconciler) picture(e *entry, job *latencyv1alpha1.LatencyJob) (l
 	}
 	// Asked under the lock: a poll that ends hands its sample over under it.
 	held := r.Outbox.Pending(job.Spec.JobID)
+	e.delivered(r.Outbox, job.Spec.JobID)
 	now := r.Clock.Now()
+	v := e.view(job, held)
 	status := statusOf(job, facts{
-		decision: decide(e.view(job, held), now),
+		decision: decide(v, now),
 		ledger:   &e.ledger,
-		endedAt:  e.end.at,
+		endedAt:  e.closed.at,
 		rejected: e.rejected,
+		closed:   v.closed,
 		held:     held,
 		delivery: r.Delivery(),
 		sequence: r.Outbox.Highest(job.Spec.JobID),

@@ -34,6 +34,8 @@ func story() *ledger.Ledger {
 	poll(5, sample.Missed, 0, "Request timed out")
 	poll(6, sample.SystemError, 0, "connection refused")
 	poll(7, sample.Success, 11, "")
+	l.Resolve(grid, nil, nil) // and the database knows of nobody else who asked
+	l.Delivered(0)
 	return &l
 }
 
@@ -56,7 +58,9 @@ func TestStatusTellsTheStory(t *testing.T) {
 		LastError:    &v1alpha1.LastError{Message: "connection refused", Time: micro(60.001)},
 		NextPollTime: &next,
 		Checkpoint: &v1alpha1.Checkpoint{
-			AccountedUntil: &until, Sequence: new(int64(7)), RTTSum: "33.5ms", RTTLast: "11ms", RTTMin: "10ms", RTTMax: "12.5ms", JitterSum: "4ms", JitterCount: 2,
+			AccountedUntil: &until, CadenceSeconds: 10, Sequence: new(int64(7)), Success: 3, Missed: 1, SystemError: 1,
+			Unmeasured: &v1alpha1.UnmeasuredCounts{OperatorDown: 2, Suspended: 1},
+			RTTSum:     "33.5ms", RTTCount: 3, RTTMin: "10ms", RTTMax: "12.5ms", JitterSum: "4ms", JitterCount: 2, RTTLast: "11ms", RTTLastAt: &until,
 		},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(v1alpha1.LatencyJobStatus{}, "Conditions")); diff != "" {
@@ -66,7 +70,7 @@ func TestStatusTellsTheStory(t *testing.T) {
 	// Whoever goes on from this status has the same account.
 	resumed, original := ledger.Resume(accountOf(&got)), l.Account()
 	again := resumed.Account()
-	if diff := cmp.Diff(original, again, cmpopts.IgnoreFields(ledger.Outcome{}, "JobID", "Slot", "RTT", "Jitter", "Status", "ScheduledAt", "Poller"), cmpopts.IgnoreFields(ledger.Account{}, "ErrorsInARow")); diff != "" {
+	if diff := cmp.Diff(original, again, cmpopts.IgnoreFields(ledger.Outcome{}, "JobID", "Slot", "RTT", "Jitter", "Status", "ScheduledAt", "Poller"), cmpopts.IgnoreFields(ledger.Recent{}, "ErrorsInARow")); diff != "" {
 		t.Errorf("resumed:\n%s", diff)
 	}
 }
@@ -81,8 +85,9 @@ func TestConditions(t *testing.T) {
 		"waiting":                            {facts{decision: decision{phase: v1alpha1.PhaseWaiting}}, "Ready=False/WaitingForTarget Delivered=True/UpToDate Complete=False/NotOver"},
 		"not started":                        {facts{decision: decision{phase: v1alpha1.PhasePending}}, "Ready=False/NotStarted Delivered=True/UpToDate Complete=False/NotOver"},
 		"suspended":                          {facts{decision: decision{phase: v1alpha1.PhaseSuspended}}, "Ready=False/Suspended Delivered=True/UpToDate Complete=False/NotOver"},
-		"completed":                          {facts{decision: decision{phase: v1alpha1.PhaseCompleted}}, "Ready=True/Finished Delivered=True/UpToDate Complete=True/Completed"},
-		"cancelled":                          {facts{decision: decision{phase: v1alpha1.PhaseCancelled}}, "Ready=True/Finished Delivered=True/UpToDate Complete=True/Cancelled"},
+		"over, not settled":                  {facts{decision: decision{phase: v1alpha1.PhaseCancelled}}, "Ready=True/Finished Delivered=True/UpToDate Complete=False/NotSettled"},
+		"completed":                          {facts{closed: true, decision: decision{phase: v1alpha1.PhaseCompleted}}, "Ready=True/Finished Delivered=True/UpToDate Complete=True/Completed"},
+		"cancelled":                          {facts{closed: true, decision: decision{phase: v1alpha1.PhaseCancelled}}, "Ready=True/Finished Delivered=True/UpToDate Complete=True/Cancelled"},
 		"made by hand":                       {facts{decision: decision{}}, "Ready=False/NotMirrored Stalled=True/NotMirrored"},
 		"SpreeDB away":                       {facts{decision: running, ledger: away()}, "Ready=False/SpreeDBUnavailable Delivered=True/UpToDate Complete=False/NotOver"},
 		"Supabase away":                      {facts{decision: running, held: 1, delivery: Delivery{Reason: v1alpha1.ReasonSupabaseUnavailable}}, "Ready=True/Measuring Delivered=False/SupabaseUnavailable Complete=False/NotOver"},
@@ -112,8 +117,9 @@ func TestConditions(t *testing.T) {
 func away() *ledger.Ledger {
 	var l ledger.Ledger
 	for slot := range int64(3) {
-		l.Begin(gridOf(specOf(nil)), slot)
-		l.Finish(ledger.Outcome{Sample: sample.Sample{Status: sample.SystemError}, Message: "connection refused"})
+		grid := gridOf(specOf(nil))
+		l.Begin(grid, slot)
+		l.Finish(ledger.Outcome{Sample: sample.Sample{Status: sample.SystemError, ScheduledAt: grid.Due(slot)}, Message: "connection refused"})
 	}
 	return &l
 }
@@ -171,7 +177,8 @@ func TestTheStatusIsTrustedWithTheNumbers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			job := jobOf(func(j *v1alpha1.LatencyJob) {
 				j.Generation, j.Status.ObservedGeneration = tc.generation, 1
-				j.Status.Checkpoint = &v1alpha1.Checkpoint{AccountedUntil: &until, Sequence: tc.sequence}
+				j.Status.Checkpoint = &v1alpha1.Checkpoint{Sequence: tc.sequence}
+				j.Status.Last = &v1alpha1.LastSample{ScheduledAt: until}
 			})
 			highest, ok := numberedUntil(&job)
 			if ok != tc.trusted || ok && highest != *tc.sequence {

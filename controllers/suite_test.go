@@ -114,7 +114,8 @@ type operation struct {
 	board  *Board
 	leads  *leads
 	sync   *SyncReconciler
-	stop   func()
+	// stop ends it as the program does; crash takes its life away, so that nothing in flight or unsent is dealt with.
+	stop, crash func()
 }
 
 // leads is a Leadership that a test decides about.
@@ -154,7 +155,8 @@ func (w *world) operate(change ...func(*Parts)) *operation {
 	poller := NewPoller(prober, 100)
 	parts := Parts{
 		Namespace: w.namespace, Clock: clk, Board: r.board, Poller: poller, Outbox: r.outbox, Ownership: Everything{}, Leadership: r.leads,
-		Observer: nobody{}, Rows: rows, Finisher: rows, Health: &PollHealth{}, Trouble: func() outbox.Trouble { return r.outbox.Status().Trouble },
+		Observer: nobody{}, Rows: rows, Finisher: rows, History: rows, Reports: rows,
+		Keyed: func() bool { return true }, Ahead: func() time.Duration { return 0 }, Log: logr.Discard(), Health: &PollHealth{}, Trouble: func() outbox.Trouble { return r.outbox.Status().Trouble },
 		PollTimeout: 10 * time.Second, SyncEvery: 100 * time.Millisecond, KeepFinished: time.Hour, Workers: 2, StatusBudget: rate.NewLimiter(rate.Inf, 1),
 	}
 	for _, c := range change {
@@ -163,12 +165,12 @@ func (w *world) operate(change ...func(*Parts)) *operation {
 	set, err := SetUp(mgr, parts)
 	w.Expect(err).NotTo(HaveOccurred())
 	r.sync = set.Sync
-	r.stop = w.start(mgr, poller, r.outbox, set.Statuses)
+	r.stop, r.crash = w.start(mgr, poller, r.outbox, set.Statuses)
 	w.t.Cleanup(r.stop)
 	return r
 }
 
-func (w *world) start(mgr ctrl.Manager, poller *Poller, box *outbox.Outbox, statuses *StatusReconciler) (stop func()) {
+func (w *world) start(mgr ctrl.Manager, poller *Poller, box *outbox.Outbox, statuses *StatusReconciler) (stop, crash func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	delivering, stopDelivering := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -176,23 +178,34 @@ func (w *world) start(mgr ctrl.Manager, poller *Poller, box *outbox.Outbox, stat
 	go func() { ended <- mgr.Start(ctx) }()
 	go func() { defer close(delivered); box.Run(delivering) }()
 	stopped := false
-	return func() {
+	end := func(polls context.Context) (again bool) {
 		if stopped {
-			return
+			return true
 		}
 		stopped = true
 		cancel()
 		if err := <-ended; err != nil {
 			w.t.Error(err)
 		}
-		last, cancelLast := context.WithTimeout(context.Background(), patience)
-		defer cancelLast()
-		poller.Drain(last)
+		poller.Drain(polls)
 		stopDelivering()
 		<-delivered
-		box.Flush(last)
-		statuses.Flush(last)
+		return false
 	}
+	stop = func() {
+		last, cancelLast := context.WithTimeout(context.Background(), patience)
+		defer cancelLast()
+		if !end(last) {
+			box.Flush(last)
+			statuses.Flush(last)
+		}
+	}
+	crash = func() {
+		over, cut := context.WithCancel(context.Background())
+		cut()
+		end(over)
+	}
+	return stop, crash
 }
 
 // nobody observes nothing.

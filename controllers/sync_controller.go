@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -45,8 +44,8 @@ type Rows interface {
 	RunningJobs(ctx context.Context) ([]supabase.Job, error)
 	// JobsByID looks up at most 101 rows, whatever they say.
 	JobsByID(ctx context.Context, ids []string) ([]supabase.Job, error)
-	// ReportJob tells the technician what is done about a job.
-	ReportJob(ctx context.Context, id, state, message string) error
+	// ReportJobs tells up to 100 rows the same.
+	ReportJobs(ctx context.Context, ids []string, r supabase.Report) error
 }
 
 // Leadership tells whether this process is the one that mirrors rows. Two at once would do no harm, only double work.
@@ -147,9 +146,11 @@ func (r *SyncReconciler) sync(ctx context.Context) error {
 	r.revive(rows, gone)
 	p := compare(rows, jobs.Items, gone, r.Clock.Now(), r.KeepFinished)
 	refused, failed := r.write(ctx, p.apply, p.remove)
-	maps.Copy(p.problems, refused)
+	for id, problem := range refused {
+		p.problems[id], p.orphans[id] = problem, true
+	}
 	failed = errors.Join(failed, r.settleMissing(ctx, p.ask, jobs.Items))
-	r.report(ctx, rows, p.problems)
+	r.report(ctx, rows, &p)
 	if failed != nil {
 		return failed
 	}
@@ -286,26 +287,27 @@ func (r *SyncReconciler) remove(ctx context.Context, job *v1alpha1.LatencyJob) e
 	return nil
 }
 
-// report names rows that cannot be measured as they stand: in the log when that changes, and in the row itself. Telling the
-// row is a courtesy: a few in a round, so that it holds up no sync, and none that fails keeps the others from it.
-func (r *SyncReconciler) report(ctx context.Context, rows []supabase.Job, problems map[string]string) {
-	for id, problem := range problems {
+// report names rows that cannot be measured as they stand: in the log when that changes, and in the row itself if it has no
+// LatencyJob to be told of. Telling the row is a courtesy: a few in a round, so that it holds up no sync, and none that fails
+// keeps the others from it.
+func (r *SyncReconciler) report(ctx context.Context, rows []supabase.Job, p *plan) {
+	for id, problem := range p.problems {
 		if r.reported[id] != problem {
 			r.log.Info("Row cannot be measured as it stands", "job", id, "problem", problem)
 		}
 	}
-	r.reported = problems
+	r.reported = p.problems
 	told, failed := 0, 0
 	for i := range rows {
 		row := &rows[i]
-		state, message := monitorOf(row, problems[row.ID])
-		if state == row.MonitorState && message == row.MonitorMessage {
+		say := supabase.Report{State: monitorNotMeasuring, Message: clip("Not measured: "+p.problems[row.ID], 512)}
+		if !p.orphans[row.ID] || say.State == row.MonitorState && say.Message == row.MonitorMessage {
 			continue
 		}
 		if told++; told > reportsPerSync || failed > 2 {
 			return
 		}
-		if err := r.Rows.ReportJob(ctx, row.ID, state, message); err != nil {
+		if err := r.Rows.ReportJobs(ctx, []string{row.ID}, say); err != nil {
 			failed++
 			r.log.Error(err, "Sound Check could not be told about a job; it is tried again", "job", row.ID)
 		}

@@ -6,7 +6,8 @@ const (
 	ConditionReady = "Ready"
 	// ConditionDelivered is True while every sample taken so far is in Sound Check's database or on its way there.
 	ConditionDelivered = "Delivered"
-	// ConditionComplete is True once the job is over; its reason is the final phase.
+	// ConditionComplete is True once the job is over and each of its slots has its outcome in Sound Check's database; its
+	// reason is the final phase.
 	ConditionComplete = "Complete"
 	// ConditionStalled is True only when a person must act; it is absent otherwise.
 	ConditionStalled = "Stalled"
@@ -42,6 +43,14 @@ const (
 	ReasonSchemaNotReady = "SchemaNotReady"
 	// ReasonRowRejected: the database refused samples of this job for what they hold; they are set aside.
 	ReasonRowRejected = "RowRejected"
+)
+
+// The reasons of the Complete condition while it is False.
+const (
+	// ReasonNotOver: the job is not over yet.
+	ReasonNotOver = "NotOver"
+	// ReasonNotSettled: the job is over, and its last outcomes are not in the database yet.
+	ReasonNotSettled = "NotSettled"
 )
 
 // MirroredLabel marks the LatencyJobs that the sync controller made from a row; its value is MirroredValue.

@@ -170,7 +170,8 @@ type SlotCounts struct {
 	// due is how many of them were due as of asOf.
 	// +optional
 	Due int64 `json:"due"`
-	// unmeasured is how many slots passed without a poll.
+	// unmeasured is how many of them have no sample. After a restart it takes a moment until what the operator did not see
+	// itself has been read back from Sound Check; until then those slots are due and neither measured nor unmeasured.
 	// +optional
 	Unmeasured int64 `json:"unmeasured"`
 	// unmeasuredBy splits unmeasured by reason.
@@ -178,7 +179,7 @@ type SlotCounts struct {
 	UnmeasuredBy *UnmeasuredCounts `json:"unmeasuredBy,omitempty"`
 }
 
-// UnmeasuredCounts counts slots in which nobody asked, by reason.
+// UnmeasuredCounts counts slots without a sample, by reason.
 type UnmeasuredCounts struct {
 	// operatorDown: no operator was polling this job.
 	// +optional
@@ -195,6 +196,9 @@ type UnmeasuredCounts struct {
 	// noTarget: there was no usable target IP.
 	// +optional
 	NoTarget int64 `json:"noTarget,omitempty"`
+	// lost: it was measured, but the sample was given up or refused before Sound Check had it.
+	// +optional
+	Lost int64 `json:"lost,omitempty"`
 }
 
 // SampleCounts counts samples by outcome.
@@ -259,22 +263,38 @@ type LastError struct {
 	Time metav1.MicroTime `json:"time"`
 }
 
-// Checkpoint holds exact sums behind the rounded figures above. It is the operator's own; do not rely on it.
+// Checkpoint is the newest account of the job of which Sound Check's database is known to have every outcome. A new
+// operator goes on from it and reads the rest from the database. It is the operator's own; do not rely on it.
 type Checkpoint struct {
-	// accountedUntil is the due time of the newest slot that is counted in slots and samples.
+	// accountedUntil is the due time of the newest slot in this account.
 	// +optional
 	AccountedUntil *metav1.MicroTime `json:"accountedUntil,omitempty"`
-	// sequence is the highest sequence_number that was given to a sample.
+	// cadenceSeconds is the cadence that the job had then, in seconds.
+	// +optional
+	CadenceSeconds int32 `json:"cadenceSeconds,omitempty"`
+	// sequence is the highest sequence_number that was given to a sample when the status was written.
 	// +optional
 	Sequence *int64 `json:"sequence,omitempty"`
+	// success, missed and systemError count the samples.
+	// +optional
+	Success int64 `json:"success,omitempty"`
+	// +optional
+	Missed int64 `json:"missed,omitempty"`
+	// +optional
+	SystemError int64 `json:"systemError,omitempty"`
+	// foreign counts those of them that belong to no slot, because somebody else wrote them.
+	// +optional
+	Foreign int64 `json:"foreign,omitempty"`
+	// unmeasured counts slots without a sample, by reason.
+	// +optional
+	Unmeasured *UnmeasuredCounts `json:"unmeasured,omitempty"`
 	// rttSum is the sum of all successful round-trip times.
 	// +kubebuilder:validation:MaxLength=48
 	// +optional
 	RTTSum string `json:"rttSum,omitempty"`
-	// rttLast is the newest successful round-trip time.
-	// +kubebuilder:validation:MaxLength=48
+	// rttCount is how many values rttSum holds.
 	// +optional
-	RTTLast string `json:"rttLast,omitempty"`
+	RTTCount int64 `json:"rttCount,omitempty"`
 	// rttMin is the shortest round-trip time.
 	// +kubebuilder:validation:MaxLength=48
 	// +optional
@@ -290,6 +310,12 @@ type Checkpoint struct {
 	// jitterCount is how many values jitterSum holds.
 	// +optional
 	JitterCount int64 `json:"jitterCount,omitempty"`
+	// rttLast is the newest successful round-trip time when the status was written, of the slot that was due at rttLastAt.
+	// +kubebuilder:validation:MaxLength=48
+	// +optional
+	RTTLast string `json:"rttLast,omitempty"`
+	// +optional
+	RTTLastAt *metav1.MicroTime `json:"rttLastAt,omitempty"`
 }
 
 // LatencyJob is one latency job of Sound Check: it polls one modem at a fixed cadence for a fixed time.

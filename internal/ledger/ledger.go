@@ -1,111 +1,88 @@
-// Package ledger keeps account of the slots of one job: every slot that has come due was measured, is unmeasured for a
-// reason, or is being polled right now. Nothing here reads a clock or does I/O.
+// Package ledger keeps account of the slots of one job: every slot that has come due was measured, has no sample for a
+// reason, is being polled right now, or is one of which only the database can tell. Nothing here reads a clock or does I/O.
 package ledger
 
 import (
 	"time"
 
-	"github.com/soundcheck-io/latency-operator/internal/sample"
 	"github.com/soundcheck-io/latency-operator/internal/schedule"
 )
 
-// Reason says why nobody asked in a slot.
-type Reason int
-
-// The reasons, in the order in which they are listed everywhere.
-const (
-	// OperatorDown: no operator was polling the job.
-	OperatorDown Reason = iota
-	// Busy: the poll before it was still running.
-	Busy
-	// Overload: the limits that protect SpreeDB were reached.
-	Overload
-	// Suspended: a person had paused the job.
-	Suspended
-	// NoTarget: there was no address to ask for.
-	NoTarget
-
-	// Reasons is how many there are.
-	Reasons
-)
-
-// String is the name of the reason in metrics, status and database.
-func (r Reason) String() string {
-	return [Reasons]string{"OperatorDown", "Busy", "Overload", "Suspended", "NoTarget"}[r]
-}
-
-const (
-	// DownAfter is how many misses without a success between them make a target count as down.
-	DownAfter = 3
-	// AwayAfter is how many system errors in a row make SpreeDB count as away for a job.
-	AwayAfter = 3
-)
-
-// Account is what is settled about a job: its value is safe to store and to go on from after a restart, because a poll
-// in flight is not part of it.
-type Account struct {
-	// Until is the due time of the newest slot in the account; zero when there is none.
-	Until time.Time
-	// Unmeasured counts slots in which nobody asked, by reason.
-	Unmeasured [Reasons]int64
-	// Totals sums up the samples.
-	Totals Totals
-	// Last is the newest sample; its Status is empty when there is none.
-	Last Outcome
-	// LastError is the newest outcome that was not a success; its Status is empty when there is none.
-	LastError Outcome
-	// MissesInARow counts the misses since the newest success; system errors between them neither count nor end the row.
-	// ErrorsInARow counts the newest samples that were all system errors.
-	MissesInARow, ErrorsInARow int64
-}
-
-// Outcome is a sample with what is known about it beyond what is stored in the database.
-type Outcome struct {
-	sample.Sample
-	// Message says what went wrong; empty for a success.
-	Message string
-	// Poller is the name of the SpreeDB poller that answered, if one did.
-	Poller string
-}
-
-// UnmeasuredTotal counts slots in which nobody asked.
-func (a *Account) UnmeasuredTotal() int64 {
-	var n int64
-	for _, c := range a.Unmeasured {
-		n += c
-	}
-	return n
-}
-
-// Slots counts the slots in the account: each has one outcome.
-func (a *Account) Slots() int64 { return a.Totals.Samples() + a.UnmeasuredTotal() }
-
-// Down tells whether the target has stopped answering.
-func (a *Account) Down() bool { return a.MissesInARow >= DownAfter }
-
-// Away tells whether SpreeDB cannot measure for this job.
-func (a *Account) Away() bool { return a.ErrorsInARow >= AwayAfter }
-
-// Ledger is the account of a job and the poll that is in flight for it, if any. The zero Ledger is that of a job
-// nobody has looked at yet. It is not safe for concurrent use.
+// Ledger is the account of a job and what goes on beside it. The zero Ledger is that of a job nobody has looked at yet. It
+// is not safe for concurrent use.
 type Ledger struct {
 	account Account
-	flight  *flight
+	// stored is the newest account known to be in the database to the last outcome, candidate one that will be as soon as
+	// what was handed over before it is stored, and handed counts what was handed over since.
+	stored, candidate Account
+	handed            int
+	unknown           []unknown
+	gap               Gap // the newest, which may grow
+	flight            *flight
 }
 
 // flight is a poll that has begun and not ended, with the slots that came due meanwhile.
 type flight struct {
-	slot int64
-	due  time.Time
-	busy int64     // slots that came due since
-	last time.Time // due time of the newest of them, or due
+	polled Stretch   // the one slot
+	busy   []Stretch // those that came due since, on each grid that the job had
 }
 
-// Resume gives a Ledger that goes on from an account.
-func Resume(a Account) Ledger { return Ledger{account: a} }
+// slots counts them all.
+func (f *flight) slots() int64 {
+	n := f.polled.Slots
+	for _, s := range f.busy {
+		n += s.Slots
+	}
+	return n
+}
+
+// until is when the newest of them was due.
+func (f *flight) until() time.Time {
+	if n := len(f.busy); n > 0 {
+		return f.busy[n-1].To()
+	}
+	return f.polled.From
+}
+
+// wait notes that more slots came due.
+func (f *flight) wait(slots Stretch) {
+	if n := len(f.busy); n > 0 && slots.follows(f.busy[n-1]) {
+		f.busy[n-1].Slots += slots.Slots
+		return
+	}
+	f.busy = append(f.busy, slots)
+}
+
+// Unmeasured is slots that have just turned out to have no sample, and the gap that they are part of.
+type Unmeasured struct {
+	Slots int64
+	Gap   Gap
+}
+
+// Resume gives a Ledger that goes on from an account that is in the database.
+func Resume(a Account) Ledger { return Ledger{account: a, stored: a, candidate: a} }
 
 // Account is what is settled so far.
 func (l *Ledger) Account() Account { return l.account }
+
+// Stored is the newest account that is known to be in the database to the last outcome: what is not in it can be read
+// there, or is on its way. Only what came last is newer in it.
+func (l *Ledger) Stored() Account {
+	a := l.stored
+	a.Recent = l.account.Recent
+	return a
+}
+
+// Delivered is told how many of the outcomes that were handed over are not in the database yet; they are the newest.
+func (l *Ledger) Delivered(waiting int) {
+	switch {
+	case len(l.unknown) > 0:
+	case waiting == 0:
+		l.stored, l.candidate, l.handed = l.account, l.account, 0
+	case waiting <= l.handed:
+		l.stored, l.candidate, l.handed = l.candidate, l.account, 0
+	}
+}
 
 // Down tells whether the target has stopped answering.
 func (l *Ledger) Down() bool { return l.account.Down() }
@@ -113,19 +90,20 @@ func (l *Ledger) Down() bool { return l.account.Down() }
 // InFlight tells whether a poll is running.
 func (l *Ledger) InFlight() bool { return l.flight != nil }
 
-// Due counts the slots that have come due: those in the account, the one being polled, and those it made busy.
+// Due counts the slots that have come due: those in the account, those that only the database knows about, the one being
+// polled, and those it made busy.
 func (l *Ledger) Due() int64 {
-	n := l.account.Slots()
+	n := l.account.Slots() + l.Unknown()
 	if l.flight != nil {
-		n += 1 + l.flight.busy
+		n += l.flight.slots()
 	}
 	return n
 }
 
-// Until is the due time of the newest slot that has an outcome, is being polled or was made busy by that.
+// Until is the due time of the newest slot that Due counts.
 func (l *Ledger) Until() time.Time {
 	if l.flight != nil {
-		return l.flight.last
+		return l.flight.until()
 	}
 	return l.account.Until
 }
@@ -138,71 +116,106 @@ func (l *Ledger) First(g schedule.Grid) int64 {
 	return 0
 }
 
-// Skip notes that nobody asked in the slots from First to through, and says how many these are and for which reason. While
-// a poll is in flight the reason is Busy whatever is given, since that is why nobody could.
-func (l *Ledger) Skip(g schedule.Grid, through int64, why Reason) (n int64, as Reason) {
-	n = max(0, through-l.First(g)+1)
-	switch {
-	case l.flight != nil && n > 0:
-		l.flight.busy += n
-		l.flight.last = g.Due(through)
-		return n, Busy
-	case n > 0:
-		l.account.Unmeasured[why] += n
-		l.account.Until = g.Due(through)
+// Skip notes that nobody here asked in the slots from First to through, and says how many these are. While a poll is in
+// flight the reason is Busy whatever is given, since that is why nobody could. That no operator asked at all, only the
+// database can tell: those slots are unknown until Resolve.
+func (l *Ledger) Skip(g schedule.Grid, through int64, why Reason) (n int64, lost []Unmeasured) {
+	first := l.First(g)
+	if through < first {
+		return 0, nil
 	}
-	return n, why
+	slots := stretchOf(g, first, through)
+	switch {
+	case l.flight != nil:
+		l.flight.wait(slots)
+	case why == OperatorDown:
+		l.doubt(unknown{after: l.account.Until, cadence: l.account.Cadence, slots: slots, until: slots.To(), why: why})
+	default:
+		lost = l.lose(slots, why)
+	}
+	return slots.Slots, lost
 }
 
 // Begin notes that the slot is being polled. The slots before it must have been skipped, and no poll be in flight.
 func (l *Ledger) Begin(g schedule.Grid, slot int64) {
-	due := g.Due(slot)
-	l.flight = &flight{slot: slot, due: due, last: due}
+	l.flight = &flight{polled: stretchOf(g, slot, slot)}
 }
 
-// Jitter is the absolute difference of a round-trip time to the newest successful one before it; nil without one.
-func (l *Ledger) Jitter(rtt *float64) *float64 { return l.account.Totals.jitter(rtt) }
+// Jitter is the absolute difference of a round-trip time to the newest successful one before it; nil without one, and while
+// only the database knows whether there is one.
+func (l *Ledger) Jitter(rtt *float64) *float64 {
+	for i := range l.unknown {
+		if !l.unknown[i].after.Before(l.account.RTTAt) {
+			return nil
+		}
+	}
+	return l.account.jitter(rtt)
+}
+
+// Recall tells the newest successful round-trip time, where it is known although the account does not have it.
+func (l *Ledger) Recall(rtt time.Duration, due time.Time) {
+	if due.After(l.account.RTTAt) {
+		l.account.RTT, l.account.RTTAt = rtt, due
+	}
+}
 
 // Finish settles the poll in flight with its outcome.
-func (l *Ledger) Finish(o Outcome) {
-	l.settle()
-	a := &l.account
-	a.Totals.add(o.Sample)
-	a.Last = o
-	switch o.Status {
-	case sample.Success:
-		a.MissesInARow, a.ErrorsInARow = 0, 0
-		return
-	case sample.Missed:
-		a.MissesInARow++
-		a.ErrorsInARow = 0
-	case sample.SystemError:
-		a.ErrorsInARow++
-	}
-	a.LastError = o
+func (l *Ledger) Finish(o Outcome) []Unmeasured {
+	busy := l.land()
+	l.account.add(o)
+	l.handed++
+	return l.loseAll(busy, Busy)
 }
 
 // Abandon settles the poll in flight without an outcome: nobody asked to the end. Unless later slots came due
-// meanwhile, its slot is as open as before, for whoever polls the job next. It tells whether the slot counts as unmeasured.
-func (l *Ledger) Abandon(why Reason) (unmeasured bool) {
+// meanwhile, its slot is as open as before, for whoever polls the job next.
+func (l *Ledger) Abandon(why Reason) (lost []Unmeasured) {
 	if l.flight == nil {
-		return false
+		return nil
 	}
-	if l.flight.busy == 0 {
+	polled := l.flight.polled
+	if len(l.flight.busy) == 0 {
 		l.flight = nil
-		return false
+		return nil
 	}
-	l.settle()
-	l.account.Unmeasured[why]++
-	return true
+	busy := l.land()
+	return append(l.lose(polled, why), l.loseAll(busy, Busy)...)
 }
 
-// settle moves the flight's slots into the account.
-func (l *Ledger) settle() {
-	if l.flight == nil {
-		return
-	}
-	l.account.Unmeasured[Busy] += l.flight.busy
-	l.account.Until = l.flight.last
+// land ends the flight and gives the slots that it made busy.
+func (l *Ledger) land() (busy []Stretch) {
+	f := l.flight
 	l.flight = nil
+	l.account.Until, l.account.Cadence = f.polled.From, f.polled.Every
+	return f.busy
 }
+
+func (l *Ledger) loseAll(stretches []Stretch, why Reason) (lost []Unmeasured) {
+	for _, slots := range stretches {
+		lost = append(lost, l.lose(slots, why)...)
+	}
+	return lost
+}
+
+// lose takes slots without a sample into the account; they are newer than all that is in it. A gap that they go on from
+// grows: whoever stores it has one row for hours of the same.
+func (l *Ledger) lose(slots Stretch, why Reason) []Unmeasured {
+	l.account.Unmeasured[why] += slots.Slots
+	l.account.Until, l.account.Cadence = slots.To(), slots.Every
+	if l.gap.Reason == why && slots.follows(l.gap.Stretch) {
+		l.gap.Slots += slots.Slots
+	} else {
+		l.gap = Gap{Stretch: slots, Reason: why}
+	}
+	l.handed++
+	return []Unmeasured{{Slots: slots.Slots, Gap: l.gap}}
+}
+
+// Restarted forgets what is about the run of a job and not about its samples: it is to be called when a job that was over
+// begins anew.
+func (l *Ledger) Restarted() {
+	l.account.MissesInARow, l.account.ErrorsInARow = 0, 0
+}
+
+// Settle replaces the account by one that is in the database.
+func (l *Ledger) Settle(a Account) { *l = Resume(a) }

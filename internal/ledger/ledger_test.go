@@ -28,6 +28,7 @@ func failure(s sample.Status) Outcome {
 func poll(l *Ledger, slot int64, o Outcome) {
 	l.Begin(grid, slot)
 	o.Jitter = l.Jitter(o.RTT)
+	o.ScheduledAt = grid.Due(slot)
 	l.Finish(o)
 }
 
@@ -37,49 +38,62 @@ func TestEverySlotHasOneOutcome(t *testing.T) {
 		first, due int64
 		unmeasured [Reasons]int64
 		samples    int64
+		unknown    int64
 	}{
-		"nothing yet": {func(*Ledger) {}, 0, 0, [Reasons]int64{}, 0},
+		"nothing yet": {func(*Ledger) {}, 0, 0, [Reasons]int64{}, 0, 0},
 		"polled in turn": {func(l *Ledger) {
 			poll(l, 0, success(10))
 			poll(l, 1, failure(sample.Missed))
-		}, 2, 2, [Reasons]int64{}, 2},
-		"found late": {func(l *Ledger) {
+		}, 2, 2, [Reasons]int64{}, 2, 0},
+		"found late: another operator may have measured": {func(l *Ledger) {
 			l.Skip(grid, 2, OperatorDown)
 			poll(l, 3, success(10))
-		}, 4, 4, [Reasons]int64{OperatorDown: 3}, 1},
+		}, 4, 4, [Reasons]int64{}, 1, 3},
+		"found late, and nobody had": {func(l *Ledger) {
+			l.Skip(grid, 2, OperatorDown)
+			poll(l, 3, success(10))
+			l.Resolve(grid, nil, nil)
+		}, 4, 4, [Reasons]int64{OperatorDown: 3}, 1, 0},
 		"skipped twice counts once": {func(l *Ledger) {
 			l.Skip(grid, 2, Suspended)
 			l.Skip(grid, 2, NoTarget)
 			l.Skip(grid, 1, NoTarget)
-		}, 3, 3, [Reasons]int64{Suspended: 3}, 0},
+		}, 3, 3, [Reasons]int64{Suspended: 3}, 0, 0},
 		"busy while in flight": {func(l *Ledger) {
 			l.Begin(grid, 0)
 			l.Skip(grid, 2, OperatorDown)
-		}, 3, 3, [Reasons]int64{}, 0},
+		}, 3, 3, [Reasons]int64{}, 0, 0},
 		"busy once the poll has ended": {func(l *Ledger) {
 			l.Begin(grid, 0)
 			l.Skip(grid, 2, OperatorDown)
 			l.Finish(failure(sample.SystemError))
-		}, 3, 3, [Reasons]int64{Busy: 2}, 1},
+		}, 3, 3, [Reasons]int64{Busy: 2}, 1, 0},
+		"busy on two grids": {func(l *Ledger) {
+			l.Begin(grid, 0)
+			l.Skip(grid, 1, OperatorDown)
+			finer := schedule.Grid{Start: start, Cadence: 5 * time.Second, Duration: time.Minute}
+			l.Skip(finer, 4, OperatorDown)
+			l.Finish(failure(sample.SystemError))
+		}, 3, 4, [Reasons]int64{Busy: 3}, 1, 0},
 		"abandoned: the slot is open again": {func(l *Ledger) {
 			poll(l, 0, success(10))
 			l.Begin(grid, 1)
 			l.Abandon(OperatorDown)
-		}, 1, 1, [Reasons]int64{}, 1},
+		}, 1, 1, [Reasons]int64{}, 1, 0},
 		"abandoned after others came due": {func(l *Ledger) {
 			l.Begin(grid, 0)
 			l.Skip(grid, 1, Busy)
 			l.Abandon(OperatorDown)
-		}, 2, 2, [Reasons]int64{OperatorDown: 1, Busy: 1}, 0},
-		"abandoned without a poll": {func(l *Ledger) { l.Abandon(OperatorDown) }, 0, 0, [Reasons]int64{}, 0},
+		}, 2, 2, [Reasons]int64{OperatorDown: 1, Busy: 1}, 0, 0},
+		"abandoned without a poll": {func(l *Ledger) { l.Abandon(OperatorDown) }, 0, 0, [Reasons]int64{}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var l Ledger
 			tc.play(&l)
 			a := l.Account()
-			if l.First(grid) != tc.first || l.Due() != tc.due || a.Unmeasured != tc.unmeasured || a.Totals.Samples() != tc.samples {
-				t.Errorf("first %d, due %d, unmeasured %v, samples %d; want %d, %d, %v, %d",
-					l.First(grid), l.Due(), a.Unmeasured, a.Totals.Samples(), tc.first, tc.due, tc.unmeasured, tc.samples)
+			if l.First(grid) != tc.first || l.Due() != tc.due || a.Unmeasured != tc.unmeasured || a.Totals.Samples() != tc.samples || l.Unknown() != tc.unknown {
+				t.Errorf("first %d, due %d, unmeasured %v, samples %d, unknown %d; want %d, %d, %v, %d, %d",
+					l.First(grid), l.Due(), a.Unmeasured, a.Totals.Samples(), l.Unknown(), tc.first, tc.due, tc.unmeasured, tc.samples, tc.unknown)
 			}
 		})
 	}
@@ -131,7 +145,7 @@ func TestTotals(t *testing.T) {
 	got := a.Totals
 	want := Totals{
 		Success: 3, Missed: 1, SystemError: 1,
-		RTTSum: 36750 * time.Microsecond, RTTMin: 10 * time.Millisecond, RTTMax: 14500 * time.Microsecond, RTTLast: 12250 * time.Microsecond,
+		RTTSum: 36750 * time.Microsecond, RTTMin: 10 * time.Millisecond, RTTMax: 14500 * time.Microsecond, RTTCount: 3,
 		JitterSum: 6750 * time.Microsecond, JitterCount: 2,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -148,6 +162,9 @@ func TestTotals(t *testing.T) {
 	}
 	if mean, ok := got.JitterMean(); !ok || mean != 3375*time.Microsecond {
 		t.Errorf("mean jitter %v %v", mean, ok)
+	}
+	if a.RTT != 12250*time.Microsecond || !a.RTTAt.Equal(grid.Due(4)) {
+		t.Errorf("newest round-trip time %v of %s", a.RTT, a.RTTAt)
 	}
 	if a.MissesInARow != 0 || a.ErrorsInARow != 0 || a.LastError.Status != sample.SystemError {
 		t.Errorf("in a row %d missed, %d errors; last error %q", a.MissesInARow, a.ErrorsInARow, a.LastError.Status)
@@ -188,17 +205,23 @@ func TestRandomPlayKeepsTheBooks(t *testing.T) {
 		var l Ledger
 		for now := start; now.Before(g.End()); now = now.Add(time.Duration(rnd.IntN(3000)) * time.Millisecond) {
 			slot := g.At(now)
-			switch rnd.IntN(5) {
+			switch rnd.IntN(7) {
 			case 0:
 				l.Skip(g, slot, Reason(rnd.IntN(int(Reasons))))
 			case 1:
 				if l.InFlight() {
 					l.Finish(failure(sample.Missed))
 				}
+				if rnd.IntN(4) == 0 {
+					l.Resolve(g, nil, nil)
+				}
 			case 2:
 				l.Abandon(OperatorDown)
 			case 3:
-				l = Resume(l.Account()) // a crash: the poll in flight is forgotten
+				l = Resume(l.Stored()) // a crash: the poll in flight is forgotten
+				l.Adopt(g, now, OperatorDown)
+			case 4:
+				l.Delivered(rnd.IntN(3))
 			default:
 				l.Skip(g, slot-1, OperatorDown)
 				if !l.InFlight() && l.First(g) == slot {

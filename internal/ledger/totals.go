@@ -11,8 +11,10 @@ import (
 type Totals struct {
 	Success, Missed, SystemError int64
 
-	// RTTSum, RTTMin and RTTMax are over the successful samples; RTTLast is the newest of them. Zero without one.
-	RTTSum, RTTMin, RTTMax, RTTLast time.Duration
+	// RTTSum, RTTMin and RTTMax are over the successful samples; zero without one.
+	RTTSum, RTTMin, RTTMax time.Duration
+	// RTTCount is how many of these have a round-trip time: all, unless somebody else wrote some.
+	RTTCount int64
 
 	// JitterSum and JitterCount are over the samples that have a jitter.
 	JitterSum   time.Duration
@@ -29,20 +31,10 @@ func (t *Totals) Loss() (share float64, ok bool) { return ratio(t.Missed, t.Succ
 func (t *Totals) Errors() (share float64, ok bool) { return ratio(t.SystemError, t.Samples()) }
 
 // RTTMean is the mean round-trip time; false without a successful sample.
-func (t *Totals) RTTMean() (time.Duration, bool) { return mean(t.RTTSum, t.Success) }
+func (t *Totals) RTTMean() (time.Duration, bool) { return mean(t.RTTSum, t.RTTCount) }
 
 // JitterMean is the mean jitter; false without one.
 func (t *Totals) JitterMean() (time.Duration, bool) { return mean(t.JitterSum, t.JitterCount) }
-
-func (t *Totals) jitter(rtt *float64) *float64 {
-	if rtt == nil || t.RTTLast == 0 {
-		return nil
-	}
-	d := math.Abs(*rtt - Milliseconds(t.RTTLast))
-	// Both come from the same decimal figures: what lies below a nanosecond is the noise of binary fractions.
-	d = math.Round(d*1e6) / 1e6
-	return &d
-}
 
 func (t *Totals) add(s sample.Sample) {
 	switch s.Status {
@@ -52,17 +44,22 @@ func (t *Totals) add(s sample.Sample) {
 		t.SystemError++
 	case sample.Success:
 		t.Success++
-		rtt := Duration(*s.RTT)
-		t.RTTSum += rtt
-		t.RTTLast = rtt
-		t.RTTMax = max(t.RTTMax, rtt)
-		if t.Success == 1 || rtt < t.RTTMin {
-			t.RTTMin = rtt
+		if s.RTT != nil {
+			t.addRTT(Duration(*s.RTT))
 		}
 		if s.Jitter != nil {
 			t.JitterSum += Duration(*s.Jitter)
 			t.JitterCount++
 		}
+	}
+}
+
+func (t *Totals) addRTT(rtt time.Duration) {
+	t.RTTCount++
+	t.RTTSum += rtt
+	t.RTTMax = max(t.RTTMax, rtt)
+	if t.RTTCount == 1 || rtt < t.RTTMin {
+		t.RTTMin = rtt
 	}
 }
 

@@ -5,43 +5,91 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/soundcheck-io/latency-operator/internal/sample"
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
-// recordVersion begins each record, so that a later version can read what an earlier one left.
-const recordVersion = 1
-
-// What a record says in a byte.
+// What a record is, in its first byte. Numbers are never given anew, so that a later version can read what an earlier one
+// left.
 const (
-	hasRTT    = 1 << iota // a round-trip time follows
-	hasJitter             // a jitter follows
+	unnumberedKind = 1 // a sample of the version that knew no numbers here; it is no longer written
+	gapKind        = 2
+	sampleKind     = 3
 )
+
+// What the record of a sample says in a byte.
+const (
+	hasRTT      = 1 << iota // a round-trip time follows
+	hasJitter               // a jitter follows
+	hasSequence             // a sequence number follows; not in a record of unnumberedKind
+)
+
+const headLength = 1 + 16 // kind and job
 
 // statuses by their number in a record. Numbers are never given anew.
 var statuses = []sample.Status{sample.Success, sample.Missed, sample.SystemError}
 
-// encode writes a sample into some fifty bytes:
-//
-//	version, job (16), status, flags, slot (varint), due (microseconds since 1970, varint), sent (after due, varint),
-//	round-trip time (8), jitter (8)
-func encode(s *sample.Sample) ([]byte, error) {
-	id, err := uuid.Parse(s.JobID)
+var errRecord = errors.New("the record is neither a sample nor a gap")
+
+// record is what one record of the spool holds: a sample with its number, if it has one yet, or a gap.
+type record struct {
+	row supabase.Row
+	gap *sample.Gap
+}
+
+func (r *record) jobID() string {
+	if r.gap != nil {
+		return r.gap.JobID
+	}
+	return r.row.JobID
+}
+
+// decode is the inverse of encodeSample and encodeGap.
+func decode(b []byte) (r record, err error) {
+	if len(b) < headLength {
+		return r, errRecord
+	}
+	id := uuid.UUID(b[1:headLength]).String()
+	in := reader{b: b[headLength:]}
+	switch b[0] {
+	case gapKind:
+		r.gap = in.gap(id)
+	case unnumberedKind, sampleKind:
+		r.row = in.sample(id, b[0] == sampleKind)
+	default:
+		in.bad = true
+	}
+	if in.bad || len(in.b) != 0 {
+		return record{}, errRecord
+	}
+	return r, nil
+}
+
+func begin(kind byte, jobID string) ([]byte, error) {
+	id, err := uuid.Parse(jobID)
 	if err != nil {
-		return nil, fmt.Errorf("job %q: %w", s.JobID, err)
+		return nil, fmt.Errorf("job %q: %w", jobID, err)
 	}
 	b := make([]byte, 0, 64)
-	b = append(b, recordVersion)
-	b = append(b, id[:]...)
-	status := -1
-	for n, known := range statuses {
-		if s.Status == known {
-			status = n
-		}
+	b = append(b, kind)
+	return append(b, id[:]...), nil
+}
+
+// encodeSample writes a sample into some fifty bytes:
+//
+//	kind, job (16), status, flags, slot (varint), due (microseconds since 1970, varint), sent (after due, varint),
+//	sequence number (above the slot, varint), round-trip time (8), jitter (8)
+func encodeSample(s *supabase.Row) ([]byte, error) {
+	b, err := begin(sampleKind, s.JobID)
+	if err != nil {
+		return nil, err
 	}
+	status := slices.Index(statuses, s.Status)
 	if status < 0 {
 		return nil, fmt.Errorf("status %q is unknown", s.Status)
 	}
@@ -52,10 +100,16 @@ func encode(s *sample.Sample) ([]byte, error) {
 	if s.Jitter != nil {
 		flags |= hasJitter
 	}
+	if s.Sequence != unnumbered {
+		flags |= hasSequence
+	}
 	b = append(b, byte(status), flags)
 	b = binary.AppendVarint(b, s.Slot)
 	b = binary.AppendVarint(b, s.ScheduledAt.UnixMicro())
 	b = binary.AppendVarint(b, s.RecordedAt.UnixMicro()-s.ScheduledAt.UnixMicro())
+	if s.Sequence != unnumbered {
+		b = binary.AppendVarint(b, s.Sequence-s.Slot)
+	}
 	for _, f := range []*float64{s.RTT, s.Jitter} {
 		if f != nil {
 			b = binary.BigEndian.AppendUint64(b, math.Float64bits(*f))
@@ -64,49 +118,88 @@ func encode(s *sample.Sample) ([]byte, error) {
 	return b, nil
 }
 
-var errRecord = errors.New("the record is not a sample")
+// encodeGap writes a gap into some forty bytes:
+//
+//	kind, job (16), from (microseconds since 1970, varint), to (after from, varint), slots (varint), reason (the rest)
+func encodeGap(g *sample.Gap) ([]byte, error) {
+	b, err := begin(gapKind, g.JobID)
+	if err != nil {
+		return nil, err
+	}
+	b = binary.AppendVarint(b, g.From.UnixMicro())
+	b = binary.AppendVarint(b, g.To.UnixMicro()-g.From.UnixMicro())
+	b = binary.AppendVarint(b, g.Slots)
+	return append(b, g.Reason...), nil
+}
 
-// decode is the inverse of encode.
-func decode(b []byte) (sample.Sample, error) {
-	var s sample.Sample
-	if len(b) < 19 || b[0] != recordVersion || int(b[17]) >= len(statuses) {
-		return s, errRecord
+// reader takes a record apart. Once something is not as it should be, it is bad.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) byte() byte {
+	if len(r.b) == 0 {
+		r.bad = true
+		return 0
 	}
-	s.JobID = uuid.UUID(b[1:17]).String()
-	s.Status = statuses[b[17]]
-	flags := b[18]
-	b = b[19:]
-	var numbers [3]int64
-	for i := range numbers {
-		n, size := binary.Varint(b)
-		if size <= 0 {
-			return s, errRecord
-		}
-		numbers[i] = n
-		b = b[size:]
+	v := r.b[0]
+	r.b = r.b[1:]
+	return v
+}
+
+func (r *reader) varint() int64 {
+	n, size := binary.Varint(r.b)
+	if size <= 0 {
+		r.bad = true
+		return 0
 	}
-	s.Slot = numbers[0]
-	s.ScheduledAt = time.UnixMicro(numbers[1]).UTC()
-	s.RecordedAt = time.UnixMicro(numbers[1] + numbers[2]).UTC()
-	for _, f := range []struct {
-		flag byte
-		to   **float64
-	}{{hasRTT, &s.RTT}, {hasJitter, &s.Jitter}} {
-		if flags&f.flag == 0 {
-			continue
-		}
-		if len(b) < 8 {
-			return s, errRecord
-		}
-		v := math.Float64frombits(binary.BigEndian.Uint64(b))
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return s, errRecord
-		}
-		*f.to = &v
-		b = b[8:]
+	r.b = r.b[size:]
+	return n
+}
+
+func (r *reader) float() *float64 {
+	if len(r.b) < 8 {
+		r.bad = true
+		return nil
 	}
-	if len(b) != 0 {
-		return s, errRecord
+	v := math.Float64frombits(binary.BigEndian.Uint64(r.b))
+	r.b = r.b[8:]
+	r.bad = r.bad || math.IsNaN(v) || math.IsInf(v, 0)
+	return &v
+}
+
+func (r *reader) sample(jobID string, mayHaveSequence bool) supabase.Row {
+	row := supabase.Row{Sample: sample.Sample{JobID: jobID}, Sequence: unnumbered}
+	if status := r.byte(); int(status) < len(statuses) {
+		row.Status = statuses[status]
+	} else {
+		r.bad = true
 	}
-	return s, nil
+	flags := r.byte()
+	row.Slot = r.varint()
+	due := r.varint()
+	row.ScheduledAt = time.UnixMicro(due).UTC()
+	row.RecordedAt = time.UnixMicro(due + r.varint()).UTC()
+	if mayHaveSequence && flags&hasSequence != 0 {
+		row.Sequence = row.Slot + r.varint()
+		r.bad = r.bad || row.Sequence < 0
+	}
+	if flags&hasRTT != 0 {
+		row.RTT = r.float()
+	}
+	if flags&hasJitter != 0 {
+		row.Jitter = r.float()
+	}
+	return row
+}
+
+func (r *reader) gap(jobID string) *sample.Gap {
+	from := r.varint()
+	g := &sample.Gap{JobID: jobID, From: time.UnixMicro(from).UTC()}
+	g.To = time.UnixMicro(from + r.varint()).UTC()
+	g.Slots = r.varint()
+	g.Reason = string(r.b)
+	r.b = nil
+	return g
 }

@@ -5,150 +5,22 @@ import (
 	"errors"
 	"regexp"
 	"slices"
-	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
-	"github.com/soundcheck-io/latency-operator/internal/sample"
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
-const (
-	firstRetry = 500 * time.Millisecond
-	// longestRetry keeps a database that comes back from waiting much longer than this.
-	longestRetry = 15 * time.Second
-)
-
-// Run delivers until ctx ends. A request under way then is not cut short, as nobody would know what became of it.
-func (o *Outbox) Run(ctx context.Context) {
-	if o.Spool != nil {
-		var syncing sync.WaitGroup
-		defer syncing.Wait()
-		syncing.Go(func() { o.syncSpool(ctx) })
-	}
-	retry := newBackoff()
-	for {
-		wait, waiting := o.due()
-		switch {
-		case ctx.Err() != nil:
-			return
-		case waiting && wait <= 0:
-			if err := o.deliverOnce(context.WithoutCancel(ctx)); err != nil {
-				o.sleep(ctx, delay(retry, err), nil)
-				continue
-			}
-			retry.Reset()
-		case waiting:
-			o.sleep(ctx, wait, o.wake)
-		default:
-			o.sleep(ctx, time.Hour, o.wake)
-		}
-	}
-}
-
-// syncSpool forces what was appended to the disk now and then, until ctx ends.
-func (o *Outbox) syncSpool(ctx context.Context) {
-	for ctx.Err() == nil {
-		o.sleep(ctx, syncEvery, nil)
-		if err := o.Spool.Sync(); err != nil {
-			o.mu.Lock()
-			o.spoolFailed(err)
-			o.mu.Unlock()
-		}
-	}
-}
-
-// Flush delivers what there is, as long as ctx lasts, and gives up the rest. It is for the end of the process.
-func (o *Outbox) Flush(ctx context.Context) {
-	retry := newBackoff()
-	for ctx.Err() == nil && o.Status().Held > 0 {
-		if err := o.deliverOnce(ctx); err != nil {
-			o.sleep(ctx, delay(retry, err), nil)
-		}
-	}
-	o.touches.flush(ctx, o.Store, o.Clock.Now())
-	left := o.Status()
-	kept := 0
-	if o.Spool != nil {
-		if err := o.Spool.Sync(); err != nil {
-			o.Log.Error(err, "The spool could not be forced to the disk")
-		}
-		kept = o.Spool.Stats().Records
-	}
-	if lost := max(0, left.Held-kept); lost > 0 {
-		o.Observer.Dropped(DropShutdown, lost)
-		o.Log.Error(nil, "Samples are lost: the process ends before Supabase takes them", "samples", lost, "reason", left.Trouble.Message)
-	}
-	if left.Held > 0 && kept > 0 {
-		o.Log.Info("Samples wait in the spool for the next process", "samples", min(kept, left.Held))
-	}
-}
-
-func newBackoff() *backoff.ExponentialBackOff {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval, b.Multiplier = firstRetry, longestRetry, 2
-	b.Reset()
-	return b
-}
-
-// delay is how long to wait after an error: longer each time, but at least what the server asks for.
-func delay(b *backoff.ExponentialBackOff, err error) time.Duration {
-	wait := b.NextBackOff()
-	if answer, ok := errors.AsType[*supabase.Error](err); ok {
-		wait = max(wait, min(answer.RetryAfter, 2*longestRetry))
-	}
-	return wait
-}
-
-// sleep returns after d, when wake (which may be nil) has something, or when ctx ends.
-func (o *Outbox) sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
-	timer := o.Clock.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C():
-	case <-wake:
-	case <-ctx.Done():
-	}
-}
-
-// due is how long to wait until there is something to deliver; false when nothing is to be expected.
-func (o *Outbox) due() (time.Duration, bool) {
-	now := o.Clock.Now()
-	o.mu.Lock()
-	queued, since := o.queued(), o.since
-	o.mu.Unlock()
-	wait, waiting := o.touches.due(now)
-	switch {
-	case len(o.batch) > 0 || queued >= o.limit:
-		return 0, true
-	case queued > 0:
-		linger := since.Add(o.Linger).Sub(now)
-		if !waiting || linger < wait {
-			wait = linger
-		}
-		return wait, true
-	default:
-		return wait, waiting
-	}
-}
-
-// deliverOnce sends one batch, and what is owed to the jobs' last_ping_at. What an error leaves undone is tried again at
-// the next call.
+// deliverOnce sends a batch of the samples that overtake, one of what is held, and what is owed to the jobs' last_ping_at.
+// What an error leaves undone is tried again at the next call.
 func (o *Outbox) deliverOnce(ctx context.Context) error {
-	if len(o.batch) == 0 {
+	if o.batch.empty() {
 		if err := o.takeBatch(); err != nil {
-			return err
+			return err // of the spool: says nothing about the store
 		}
 	}
-	err := o.number(ctx)
+	err := o.deliverLane(ctx)
 	if err == nil {
-		full := len(o.batch) >= o.limit
-		o.batch, err = o.deliver(ctx, o.batch)
-		if err == nil && full {
-			o.limit = min(2*o.limit, o.Batch)
-		}
-		o.acknowledge()
+		err = o.deliverBatch(ctx)
 	}
 	if err != nil && ctx.Err() != nil {
 		return err // cut short by us: says nothing about the store
@@ -163,112 +35,149 @@ func (o *Outbox) deliverOnce(ctx context.Context) error {
 	return nil
 }
 
-// deliver stores rows and gives back those that are still to be stored, with the reason:
-//   - rows that the store finds too many at once are halved;
-//   - a row that it will never accept is found by halving, and set aside;
-//   - the rows of a job that it lacks are dropped;
+// deliverBatch sends what is in the batch, samples first.
+func (o *Outbox) deliverBatch(ctx context.Context) error {
+	b := &o.batch
+	samples, gaps := o.samples(b), o.gapsOf(b)
+	b.rows, b.gaps = shed(o, samples, b.rows), shed(o, gaps, b.gaps)
+	full := len(b.rows) >= o.limit
+	err := o.numberLate(ctx, b.rows)
+	if err == nil {
+		b.rows, err = deliver(ctx, o, samples, b.rows)
+	}
+	if err == nil && full {
+		o.limit = min(2*o.limit, o.Batch)
+	}
+	if err == nil {
+		b.gaps, err = deliver(ctx, o, gaps, b.gaps)
+	}
+	o.mu.Lock()
+	o.spoolGaps() // of the samples that were refused, before these are acknowledged
+	o.mu.Unlock()
+	if b.empty() {
+		o.finish()
+	}
+	return err
+}
+
+// deliver stores items and gives back those that are still to be stored, with the reason:
+//   - items that the store finds too many at once are halved;
+//   - an item that it will never accept is found by halving, and set aside;
+//   - the items of a job that it lacks are dropped;
 //   - anything else may pass.
-func (o *Outbox) deliver(ctx context.Context, rows []supabase.Row) ([]supabase.Row, error) {
-	if len(rows) == 0 {
+func deliver[T any](ctx context.Context, o *Outbox, g *goods[T], items []T) ([]T, error) {
+	items = shed(o, g, items)
+	if len(items) == 0 {
 		return nil, nil
 	}
-	err := o.Store.InsertSamples(ctx, rows)
+	err := g.send(ctx, items)
 	switch class := supabase.Classify(err); {
 	case class == supabase.OK:
-		o.stored(rows)
+		g.stored(items)
 		return nil, nil
 	case class == supabase.JobGone:
-		switch id, about := goneJob(err, rows); {
+		switch id, about := goneJob(err, items, g.job); {
 		case id != "":
-			return o.deliver(ctx, o.dropJob(id, rows))
-		case !about && len(rows) == 1:
-			o.reject(rows[0], err)
+			o.dropJob(id)
+			return deliver(ctx, o, g, items)
+		case !about && len(items) == 1:
+			g.reject(items[0], err)
 			return nil, nil
 		}
-	case class == supabase.RowRejected && len(rows) == 1:
-		o.reject(rows[0], err)
+	case class == supabase.RowRejected && len(items) == 1:
+		g.reject(items[0], err)
 		return nil, nil
 	case class == supabase.RowRejected:
-	case class == supabase.TooLarge && len(rows) > 1:
-		o.limit = max(1, len(rows)/2)
+	case class == supabase.TooLarge && len(items) > 1:
+		g.tooMany(len(items))
 	default:
-		return rows, err
+		return items, err
 	}
-	half := len(rows) / 2
-	rest, err := o.deliver(ctx, rows[:half])
+	half := len(items) / 2
+	rest, err := deliver(ctx, o, g, items[:half])
 	if err != nil {
-		return append(rest, rows[half:]...), err
+		return slices.Concat(rest, items[half:]), err
 	}
-	return o.deliver(ctx, rows[half:])
+	return deliver(ctx, o, g, items[half:])
+}
+
+// shed drops the items of jobs that the store lacks.
+func shed[T any](o *Outbox, g *goods[T], items []T) []T {
+	o.mu.Lock()
+	isGone := func(item T) bool { j := o.jobs[g.job(item)]; return j != nil && j.gone }
+	if !slices.ContainsFunc(items, isGone) {
+		o.mu.Unlock()
+		return items
+	}
+	kept := make([]T, 0, len(items))
+	for _, item := range items {
+		if isGone(item) {
+			g.settle(item)
+		} else {
+			kept = append(kept, item)
+		}
+	}
+	o.mu.Unlock()
+	g.dropped(len(items) - len(kept))
+	return kept
 }
 
 var keyInDetails = regexp.MustCompile(`^Key \((\w+)\)=\((.*)\) is not present`)
 
 // goneJob is the job that a foreign key violation is about; empty when the answer does not say and there are several. It
 // tells whether the violation can be about a job at all: the app may have other foreign keys.
-func goneJob(err error, rows []supabase.Row) (id string, about bool) {
+func goneJob[T any](err error, items []T, job func(T) string) (id string, about bool) {
 	if answer, ok := errors.AsType[*supabase.Error](err); ok {
 		if m := keyInDetails.FindStringSubmatch(answer.Details); m != nil {
 			if m[1] != "job_id" {
 				return "", false
 			}
-			if slices.ContainsFunc(rows, func(r supabase.Row) bool { return r.JobID == m[2] }) {
+			if slices.ContainsFunc(items, func(item T) bool { return job(item) == m[2] }) {
 				return m[2], true
 			}
 		}
 	}
-	if len(rows) == 1 {
-		return rows[0].JobID, true
+	if len(items) == 1 {
+		return job(items[0]), true
 	}
 	return "", true
 }
 
-func (o *Outbox) stored(rows []supabase.Row) {
+// dropJob gives up what is held of a job that the store lacks: what is in memory at once, the rest as its turn comes.
+func (o *Outbox) dropJob(id string) {
 	o.mu.Lock()
-	for _, row := range rows {
-		o.settle(row.JobID)
+	o.job(id).gone = true
+	samples := len(o.queue)
+	o.queue = slices.DeleteFunc(o.queue, func(row supabase.Row) bool {
+		if row.JobID == id && row.Sequence == unnumbered {
+			o.numbered(id, 1)
+		}
+		return row.JobID == id
+	})
+	samples -= len(o.queue)
+	for range samples {
+		o.settle(id, false)
 	}
-	o.mu.Unlock()
-	o.touches.owe(rows)
-	o.Observer.Stored(len(rows))
-}
-
-func (o *Outbox) reject(row supabase.Row, err error) {
-	o.mu.Lock()
-	o.settle(row.JobID)
-	o.mu.Unlock()
-	o.Observer.Rejected(1)
-	o.Log.Error(err, "Sample was rejected", "job", row.JobID, "scheduledAt", row.ScheduledAt, "status", row.Status)
-	o.Listener.Rejected(row.JobID, err.Error())
-}
-
-// dropJob gives up what there is of a job that the store lacks, and returns the rows of the others.
-func (o *Outbox) dropJob(id string, rows []supabase.Row) []supabase.Row {
-	rest := slices.DeleteFunc(slices.Clone(rows), func(r supabase.Row) bool { return r.JobID == id })
-	o.mu.Lock()
-	o.gone[id] = true
-	queued := len(o.queue)
-	o.queue = slices.DeleteFunc(o.queue, func(s sample.Sample) bool { return s.JobID == id })
-	dropped := len(rows) - len(rest) + queued - len(o.queue)
-	for range dropped {
-		o.settle(id)
+	for _, g := range o.gaps.drop(id) {
+		o.settleGap(g, false)
 	}
-	delete(o.sequences, id)
 	o.mu.Unlock()
 	o.touches.forget(id)
-	o.Observer.Dropped(DropJobGone, dropped)
-	o.Log.Info("Samples of a deleted job were dropped", "job", id, "samples", dropped)
+	if samples > 0 {
+		o.Observer.Dropped(DropJobGone, samples)
+	}
+	o.Log.Info("A job is gone from the database, and so nobody wants its samples", "job", id)
 	o.Listener.Gone(id)
-	return rest
 }
 
 // note remembers how delivery fares.
 func (o *Outbox) note(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.flowing = err == nil
 	if err == nil {
 		o.trouble = Trouble{}
-		if len(o.batch) == 0 {
+		if o.batch.empty() {
 			o.oldest = time.Time{}
 		}
 		return

@@ -1,13 +1,20 @@
-// Package outbox holds samples from the moment they were measured until the database has them.
+// Package outbox holds samples from the moment they were measured until the database has them, and gaps, which say of
+// which slots there are none.
 //
 // What is acknowledged, when, and to whom: Put returns nil once the outbox answers for the sample, so that the caller may
 // count it as measured and forget it. From then on Pending counts the sample for its job until the store has accepted it,
 // has refused it for good, or lacks its job; only when Pending is 0 may a job be ended. Whoever made the sample never
-// waits for the store.
+// waits for the store. All this holds for PutGap and gaps as well.
 //
 // With a spool a sample survives the death of the process from the moment that Put returns; without one, or while it does
 // not work, samples are in memory, and what is left when the process ends is lost. Delivery is repeated without end on
 // everything that may pass, so with a store that knows samples by their key each is stored exactly once.
+//
+// A sample that is given up because of a limit, or that the store refuses for good, becomes a gap with the reason Lost, so
+// that its slot has an outcome all the same.
+//
+// What is held is delivered in the order in which it was put, with one exception: while there is a backlog in the spool
+// that the store is taking, new samples overtake it.
 package outbox
 
 import (
@@ -31,17 +38,19 @@ var ErrJobGone = errors.New("the job is gone from the database")
 type Store interface {
 	// InsertSamples stores all or none. A sample that is there already is left as it is.
 	InsertSamples(ctx context.Context, rows []supabase.Row) error
+	// PutGaps stores all or none, each in the place of one of the job with the same beginning.
+	PutGaps(ctx context.Context, gaps []sample.Gap) error
 	// HighestSequences gives the highest sequence number of each of at most 100 jobs that have samples.
 	HighestSequences(ctx context.Context, jobIDs []string) (map[string]int64, error)
 	// TouchJobs moves the time of the last sample of at most 100 jobs forward to at, and never back.
 	TouchJobs(ctx context.Context, jobIDs []string, at time.Time) error
 }
 
-// Listener hears what became of samples that were not stored.
+// Listener hears what became of samples and gaps that were not stored.
 type Listener interface {
-	// Gone is called when the store lacks a job: its samples are dropped.
+	// Gone is called when the store lacks a job: what is held of it is dropped.
 	Gone(jobID string)
-	// Rejected is called when the store will never accept a sample of the job, with the reason.
+	// Rejected is called when the store will never accept a sample or a gap of the job, with the reason.
 	Rejected(jobID, why string)
 }
 
@@ -49,15 +58,15 @@ type Listener interface {
 type Observer interface {
 	// Stored is called with the number of samples that the store accepted.
 	Stored(n int)
-	// Rejected is called with the number of samples that it never will.
+	// Rejected is called with the number of samples and gaps that it never will.
 	Rejected(n int)
-	// Dropped is called with the number of samples that were given up, and why: DropFull, DropJobGone or DropShutdown.
+	// Dropped is called with the number of samples that were given up, and why: one of the Drop constants.
 	Dropped(reason string, n int)
 }
 
 // The reasons for which samples are given up.
 const (
-	DropFull     = "full"     // the outbox was at its limit
+	DropFull     = "full"     // the outbox or its spool was at its limit
 	DropJobGone  = "job_gone" // the database has no such job
 	DropShutdown = "shutdown" // the process ended before the store was back
 	// DropUnreadable is for what the spool lost, and for a record that passes its checksum and is no sample.
@@ -67,15 +76,17 @@ const (
 // Options of an Outbox.
 type Options struct {
 	Store Store
-	// Spool keeps samples across the death of the process; nil keeps them in memory. Its option Dropped has to be GivenUp.
-	Spool    *spool.Spool
+	// Spool keeps records across the death of the process; nil keeps them in memory. Its option Dropped has to be GivenUp.
+	Spool *spool.Spool
+	// Expired are the records that the spool gave up while it was opened, before there was an Outbox to tell.
+	Expired  [][]byte
 	Listener Listener
 	Observer Observer
 	Clock    clock.Clock
 	Log      logr.Logger
-	// Limit is how many samples are held in memory at most; the oldest are given up for newer ones.
+	// Limit is how many samples are held in memory for want of a spool at most; the oldest are given up for newer ones.
 	Limit int
-	// Batch is how many samples one request carries at most.
+	// Batch is how many samples or gaps one request carries at most.
 	Batch int
 	// Linger is how long the first sample of a batch waits for others.
 	Linger time.Duration
@@ -90,28 +101,25 @@ type Outbox struct {
 	wake chan struct{} // holds a token when a waiting Run should look again
 
 	mu      sync.Mutex
-	spooled int             // samples of the spool that no batch has yet
-	queue   []sample.Sample // in memory
-	since   time.Time       // when the oldest sample of these was put
-	held    int             // in all of them and in the batch that is being delivered
-	oldest  time.Time       // when the oldest of the batch was measured; zero without a batch
-	pending map[string]int
-	gone    map[string]bool
+	jobs    map[string]*job
+	held    int            // what all of them have pending
+	spooled int            // records of the spool that were not read yet
+	queue   []supabase.Row // samples in memory
+	gaps    gapList        // gaps in memory
+	since   time.Time      // when the oldest of all these was put
+	lane    lane           // the samples that overtake what is in the spool
+	oldest  time.Time      // when the oldest of the batch was measured; zero without a batch
 	trouble Trouble
-	// sequences is the highest number given to a sample of each job.
-	sequences map[string]int64
-	// readTo is where the batch ends in the spool, and reading what was read and is not acknowledged.
-	readTo  spool.Position
-	reading map[sampleKey]bool
-	// spoolTrouble is why the spool does not work; empty when it does.
-	spoolTrouble string
+	flowing bool // the newest delivery succeeded
+
+	backlog             // what is remembered about the records of the spool
+	spoolTrouble string // why the spool does not work; empty when it does
 
 	// Of the delivering goroutine alone.
-	batch     []supabase.Row
-	fromSpool bool      // the batch is
-	acked     time.Time // when the spool was told last
-	limit     int       // of a batch; smaller than Batch after the store found one too large
-	touches   touches
+	batch   batch
+	acked   time.Time // when the spool was told last
+	limit   int       // of a batch; smaller than Batch after the store found one too large
+	touches touches
 }
 
 // Trouble is why samples cannot be delivered; the zero Trouble says that they can.
@@ -127,12 +135,13 @@ type Trouble struct {
 func New(opts Options) *Outbox {
 	o := &Outbox{
 		Options: opts, wake: make(chan struct{}, 1), limit: opts.Batch,
-		pending: map[string]int{}, gone: map[string]bool{}, sequences: map[string]int64{},
+		jobs: map[string]*job{}, gaps: newGapList(), lane: lane{ahead: map[slotKey]passage{}}, backlog: newBacklog(),
 		touches: touches{owed: map[string]time.Time{}, inexact: map[string]time.Time{}, trail: opts.Trail},
 	}
 	if o.Spool != nil {
 		o.recover()
 	}
+	o.expire(opts.Expired)
 	return o
 }
 
@@ -140,34 +149,23 @@ func New(opts Options) *Outbox {
 func (o *Outbox) Put(s sample.Sample) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.gone[s.JobID] {
+	j := o.job(s.JobID)
+	if j.gone {
 		return ErrJobGone
 	}
-	o.keep(&s)
-	if n := o.queued(); n == 1 || n >= o.Batch {
-		o.nudge()
-	}
+	j.over = false
+	row := supabase.Row{Sample: s}
+	j.number(&row)
+	before := o.queued()
+	o.hold(j)
+	o.keep(&row)
+	o.nudge(before)
 	return nil
-}
-
-// Pending counts the samples of a job that the outbox answers for.
-func (o *Outbox) Pending(jobID string) int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.pending[jobID]
-}
-
-// Forget drops what is remembered about a job that is over, or that was gone and is there again. Its samples stay.
-func (o *Outbox) Forget(jobID string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.gone, jobID)
-	delete(o.sequences, jobID)
 }
 
 // Status is how the outbox stands.
 type Status struct {
-	// Held counts the samples that it answers for.
+	// Held counts the samples and gaps that it answers for.
 	Held int
 	// Oldest is when the oldest of them was measured; zero without one.
 	Oldest time.Time
@@ -184,7 +182,7 @@ func (o *Outbox) Status() Status {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := Status{Held: o.held, Oldest: o.oldest, Trouble: o.trouble, SpoolTrouble: o.spoolTrouble}
-	if s.Oldest.IsZero() && o.queued() > 0 {
+	if s.Oldest.IsZero() && o.held > 0 {
 		s.Oldest = o.since
 	}
 	if o.Spool != nil {
@@ -193,15 +191,12 @@ func (o *Outbox) Status() Status {
 	return s
 }
 
-// settle ends the responsibility for one sample of a job. The caller holds mu.
-func (o *Outbox) settle(jobID string) {
-	o.held--
-	if o.pending[jobID]--; o.pending[jobID] <= 0 {
-		delete(o.pending, jobID)
+// nudge has a waiting Run look again when the first record is there, or enough for a batch. It is told how many there were
+// before. The caller holds mu.
+func (o *Outbox) nudge(before int) {
+	if before > 0 && o.queued() < o.Batch {
+		return
 	}
-}
-
-func (o *Outbox) nudge() {
 	select {
 	case o.wake <- struct{}{}:
 	default:

@@ -233,6 +233,7 @@ func TestAPoisonRowIsSetAside(t *testing.T) {
 	b.settled()
 	b.Expect(b.text(`select count(*) || ' without ' || 100 - count(*) || ': ' || bool_or(sequence_number = 30) from samples`)).To(Equal("99 without 1: false"))
 	b.Expect(b.rejected).To(Equal([]string{b.jobs[0]}))
+	b.Expect(b.text(gapRows, b.jobs[0])).To(Equal("10:05:00 to 10:05:00: 1 Lost"))
 }
 
 func TestTheSamplesOfADeletedJobAreDropped(t *testing.T) {
@@ -280,11 +281,12 @@ const seed = `
 func TestTheOldestIsGivenUpWhenFull(t *testing.T) {
 	b := newBench(t, 1, func(o *Options) { o.Limit = 3 })
 	b.put(b.jobs[0], 0, 1, 2, 3, 4)
-	b.Expect(b.box.Pending(b.jobs[0])).To(Equal(3))
+	b.Expect(b.box.Pending(b.jobs[0])).To(Equal(3+1), "one gap for what was given up")
 	b.Expect(b.dropped).To(Equal(map[string]int{DropFull: 2}))
 	b.run()
 	b.settled()
 	b.Expect(b.text(rows, b.jobs[0])).To(Equal("2 success 12, 3 success 13, 4 success 14"))
+	b.Expect(b.text(gapRows, b.jobs[0])).To(Equal("10:00:00 to 10:00:10: 2 Lost"))
 }
 
 func TestFlushSendsWhatIsLeft(t *testing.T) {

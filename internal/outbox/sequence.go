@@ -14,58 +14,63 @@ const lookupChunk = 100
 // unnumbered marks a row that has no sequence number yet.
 const unnumbered = -1
 
-// number gives the rows of the batch their sequence numbers: the slot's own, but always above the job's highest so far. A
-// number once given stays, so that a row that is sent again is the same row.
-func (o *Outbox) number(ctx context.Context) error {
-	for ids := range slices.Chunk(o.unnumberedJobs(), lookupChunk) {
+// number gives a sample its number when it is put, if that can be done: the slot's own, but always above the job's
+// highest so far. The record keeps it, so it stays the same however often the sample is sent, also by another process. It
+// cannot wait until the sample is sent, because new samples may overtake a backlog, and would take the numbers of those
+// that they overtake.
+//
+// A sample is late when the job's highest number is not known. It gets its number when its turn comes, and the store can be
+// asked; then so do those after it, as they are to have higher ones. Numbers are given early again once the spool cannot bring
+// a late one again: after a crash that would get a number above theirs. The caller holds mu.
+func (j *job) number(s *supabase.Row) {
+	if j.known && j.late == 0 {
+		s.Sequence = j.next(s.Slot)
+		return
+	}
+	s.Sequence = unnumbered
+	j.late++
+}
+
+// next gives a number to the sample of a slot.
+func (j *job) next(slot int64) int64 {
+	j.highest = max(slot, j.highest+1)
+	return j.highest
+}
+
+// learn takes note of a number that a sample of the job has, or of unnumbered if none has one.
+func (j *job) learn(highest int64) {
+	j.highest, j.known = max(j.highest, highest), true
+}
+
+// numberLate gives their numbers to those rows of the batch that have none. A number once given stays, so that a row that
+// is sent again is the same row.
+func (o *Outbox) numberLate(ctx context.Context, rows []supabase.Row) error {
+	for ids := range slices.Chunk(o.unknownJobs(rows), lookupChunk) {
 		if err := o.lookup(ctx, ids); err != nil {
 			return err
 		}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for i := range o.batch {
-		if row := &o.batch[i]; row.Sequence == unnumbered {
-			row.Sequence = max(row.Slot, o.highest(row.JobID)+1)
-			o.sequences[row.JobID] = row.Sequence
+	for i := range rows {
+		if row := &rows[i]; row.Sequence == unnumbered {
+			row.Sequence = o.job(row.JobID).next(row.Slot)
 		}
 	}
 	return nil
 }
 
-// unnumberedJobs lists the jobs of the batch whose highest number has to be asked for.
-func (o *Outbox) unnumberedJobs() []string {
+// unknownJobs lists the jobs of rows whose highest number has to be asked for.
+func (o *Outbox) unknownJobs(rows []supabase.Row) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	unknown := map[string]bool{}
-	for _, row := range o.batch {
-		if _, known := o.sequences[row.JobID]; !known {
+	for i := range rows {
+		if row := &rows[i]; row.Sequence == unnumbered && !o.job(row.JobID).known {
 			unknown[row.JobID] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(unknown))
-}
-
-// Resume tells the highest number of a job's samples, so that the store need not be asked. What is known already counts.
-func (o *Outbox) Resume(jobID string, highest int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.sequences[jobID] = max(highest, o.highest(jobID))
-}
-
-// Highest is the highest number given to a sample of the job; -1 when none is known.
-func (o *Outbox) Highest(jobID string) int64 {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.highest(jobID)
-}
-
-// highest is Highest for whoever holds mu.
-func (o *Outbox) highest(jobID string) int64 {
-	if n, known := o.sequences[jobID]; known {
-		return n
-	}
-	return unnumbered
 }
 
 // lookup learns the highest numbers of jobs from the store; fewer at once when it takes too long.
@@ -81,12 +86,34 @@ func (o *Outbox) lookup(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, id := range ids {
 		n, found := highest[id]
 		if !found {
 			n = unnumbered
 		}
-		o.Resume(id, n)
+		o.job(id).learn(n)
 	}
 	return nil
+}
+
+// Resume tells the highest number of a job's samples, or -1 if it has none, so that the store need not be asked. What is
+// known already counts.
+func (o *Outbox) Resume(jobID string, highest int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	j := o.job(jobID)
+	j.over = false
+	j.learn(highest)
+}
+
+// Highest is the highest number given to a sample of the job; -1 when none is known.
+func (o *Outbox) Highest(jobID string) int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if j := o.jobs[jobID]; j != nil {
+		return j.highest
+	}
+	return unnumbered
 }

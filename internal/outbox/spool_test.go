@@ -125,14 +125,17 @@ func TestAFullSpoolGivesUpTheOldestAndCountsThem(t *testing.T) {
 	for slot := range int64(500) {
 		b.put(b.jobs[0], slot)
 	}
-	held := b.box.Status().Held
-	b.Expect(held).To(BeNumerically("<", 100))
-	b.Expect(held + b.dropped[DropFull]).To(Equal(500))
+	b.Expect(b.box.Status().Held).To(BeNumerically("<", 100))
 	b.run()
 	b.settled()
-	b.Expect(b.total()).To(Equal(held))
-	b.Expect(b.text(`select count(*) || ' up to ' || max(sequence_number) from samples`)).To(Equal(b.text(`select $1::int || ' up to 499'`, held)))
+	b.Expect(b.total() + b.dropped[DropFull]).To(Equal(500))
+	b.Expect(b.text(`select count(*) || ' up to ' || max(sequence_number) from samples`)).To(Equal(b.text(`select $1::int || ' up to 499'`, b.total())))
+	b.Expect(b.text(`select sum(slots) || ' ' || string_agg(distinct reason, ',') from sample_gaps`)).To(Equal(b.text(`select $1::int || ' Lost'`, b.dropped[DropFull])))
+	b.Expect(b.text(overlaps)).To(Equal("0"))
 }
+
+// overlaps counts the samples that lie in a gap of their job.
+const overlaps = `select count(*)::text from samples s join sample_gaps g on g.job_id = s.job_id and s.scheduled_at between from_at and to_at`
 
 func TestWhatIsStoredIsNotCountedAsGivenUp(t *testing.T) {
 	b := newBench(t, 1, nil)

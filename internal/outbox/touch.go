@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -51,7 +52,8 @@ func (t *touches) due(now time.Time) (time.Duration, bool) {
 	return t.next.Sub(now), len(t.owed)+len(t.inexact) > 0
 }
 
-// send pays what is owed, if it is time. What one request cannot pay does not hold up the others.
+// send pays what is owed, if it is time. What one request cannot pay does not hold up the others, but a store that is away
+// is not asked again for each job: every one of these requests might hang, and samples would wait for them.
 func (t *touches) send(ctx context.Context, store Store, now time.Time) error {
 	if wait, owing := t.due(now); !owing || wait > 0 {
 		return nil
@@ -64,10 +66,16 @@ func (t *touches) send(ctx context.Context, store Store, now time.Time) error {
 	var failed []error
 	room := exactly - len(t.owed)
 	failed = append(failed, t.pay(ctx, store, t.owed, len(t.owed)))
-	if room > 0 {
+	if room > 0 && !away(failed[0]) {
 		failed = append(failed, t.pay(ctx, store, t.inexact, room))
 	}
 	return errors.Join(failed...)
+}
+
+// away tells whether an error says that there was no answer, or none from the database.
+func away(err error) bool {
+	answer, ok := errors.AsType[*supabase.Error](err)
+	return err != nil && (!ok || answer.Status == 0 || answer.Status >= http.StatusInternalServerError)
 }
 
 // pay sends what most of the jobs are owed, the oldest first.
@@ -85,6 +93,9 @@ func (t *touches) pay(ctx context.Context, store Store, owed map[string]time.Tim
 		at := owed[chunk[0]]
 		if err := store.TouchJobs(ctx, chunk, at); err != nil {
 			failed = append(failed, err)
+			if away(err) {
+				break
+			}
 			continue
 		}
 		for _, id := range chunk {

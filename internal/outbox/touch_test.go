@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
+	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest"
 )
 
 // told counts the jobs whose last_ping_at is that of their newest sample, and the requests for it.
@@ -76,4 +77,16 @@ func TestARefusedTouchHoldsUpNoOther(t *testing.T) {
 	b.Expect(b.box.touches.send(t.Context(), b.box.Store, start)).To(MatchError(ContainSubstring("picky")))
 	exact, _ := b.told()
 	b.Expect(exact).To(Equal("2 exact, 0 trail, 0 ahead"))
+}
+
+func TestAStoreThatIsAwayIsNotAskedForEachJob(t *testing.T) {
+	b := newBench(t, 20, nil)
+	fault := b.db.Inject(supabasetest.Fault{Match: func(r *http.Request) bool { return r.Method == http.MethodPatch }, Reset: true})
+	b.box.touches.owe(b.pinged())
+	b.Expect(b.box.touches.send(t.Context(), b.box.Store, start)).NotTo(Succeed())
+	b.Expect(fault.Count()).To(Equal(1), "samples would wait for twenty requests that hang")
+	fault.Remove()
+	b.Expect(b.box.touches.send(t.Context(), b.box.Store, start.Add(time.Second))).To(Succeed())
+	exact, _ := b.told()
+	b.Expect(exact).To(Equal("20 exact, 0 trail, 0 ahead"))
 }

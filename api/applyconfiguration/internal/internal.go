@@ -29,15 +29,30 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: accountedUntil
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: cadenceSeconds
+      type:
+        scalar: numeric
+    - name: foreign
+      type:
+        scalar: numeric
     - name: jitterCount
       type:
         scalar: numeric
     - name: jitterSum
       type:
         scalar: string
+    - name: missed
+      type:
+        scalar: numeric
+    - name: rttCount
+      type:
+        scalar: numeric
     - name: rttLast
       type:
         scalar: string
+    - name: rttLastAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
     - name: rttMax
       type:
         scalar: string
@@ -50,6 +65,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sequence
       type:
         scalar: numeric
+    - name: success
+      type:
+        scalar: numeric
+    - name: systemError
+      type:
+        scalar: numeric
+    - name: unmeasured
+      type:
+        namedType: com.github.soundcheck-io.latency-operator.api.v1alpha1.UnmeasuredCounts
 - name: com.github.soundcheck-io.latency-operator.api.v1alpha1.JobPhase
   scalar: string
 - name: com.github.soundcheck-io.latency-operator.api.v1alpha1.JobState
@@ -232,6 +256,9 @@ var schemaYAML = typed.YAMLObject(`types:
   map:
     fields:
     - name: busy
+      type:
+        scalar: numeric
+    - name: lost
       type:
         scalar: numeric
     - name: noTarget

@@ -9,16 +9,27 @@ import (
 // CheckpointApplyConfiguration represents a declarative configuration of the Checkpoint type for use
 // with apply.
 //
-// Checkpoint holds exact sums behind the rounded figures above. It is the operator's own; do not rely on it.
+// Checkpoint is the newest account of the job of which Sound Check's database is known to have every outcome. A new
+// operator goes on from it and reads the rest from the database. It is the operator's own; do not rely on it.
 type CheckpointApplyConfiguration struct {
-	// accountedUntil is the due time of the newest slot that is counted in slots and samples.
+	// accountedUntil is the due time of the newest slot in this account.
 	AccountedUntil *v1.MicroTime `json:"accountedUntil,omitempty"`
-	// sequence is the highest sequence_number that was given to a sample.
+	// cadenceSeconds is the cadence that the job had then, in seconds.
+	CadenceSeconds *int32 `json:"cadenceSeconds,omitempty"`
+	// sequence is the highest sequence_number that was given to a sample when the status was written.
 	Sequence *int64 `json:"sequence,omitempty"`
+	// success, missed and systemError count the samples.
+	Success     *int64 `json:"success,omitempty"`
+	Missed      *int64 `json:"missed,omitempty"`
+	SystemError *int64 `json:"systemError,omitempty"`
+	// foreign counts those of them that belong to no slot, because somebody else wrote them.
+	Foreign *int64 `json:"foreign,omitempty"`
+	// unmeasured counts slots without a sample, by reason.
+	Unmeasured *UnmeasuredCountsApplyConfiguration `json:"unmeasured,omitempty"`
 	// rttSum is the sum of all successful round-trip times.
 	RTTSum *string `json:"rttSum,omitempty"`
-	// rttLast is the newest successful round-trip time.
-	RTTLast *string `json:"rttLast,omitempty"`
+	// rttCount is how many values rttSum holds.
+	RTTCount *int64 `json:"rttCount,omitempty"`
 	// rttMin is the shortest round-trip time.
 	RTTMin *string `json:"rttMin,omitempty"`
 	// rttMax is the longest round-trip time.
@@ -27,6 +38,9 @@ type CheckpointApplyConfiguration struct {
 	JitterSum *string `json:"jitterSum,omitempty"`
 	// jitterCount is how many values jitterSum holds.
 	JitterCount *int64 `json:"jitterCount,omitempty"`
+	// rttLast is the newest successful round-trip time when the status was written, of the slot that was due at rttLastAt.
+	RTTLast   *string       `json:"rttLast,omitempty"`
+	RTTLastAt *v1.MicroTime `json:"rttLastAt,omitempty"`
 }
 
 // CheckpointApplyConfiguration constructs a declarative configuration of the Checkpoint type for use with
@@ -43,11 +57,59 @@ func (b *CheckpointApplyConfiguration) WithAccountedUntil(value v1.MicroTime) *C
 	return b
 }
 
+// WithCadenceSeconds sets the CadenceSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CadenceSeconds field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithCadenceSeconds(value int32) *CheckpointApplyConfiguration {
+	b.CadenceSeconds = &value
+	return b
+}
+
 // WithSequence sets the Sequence field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Sequence field is set to the value of the last call.
 func (b *CheckpointApplyConfiguration) WithSequence(value int64) *CheckpointApplyConfiguration {
 	b.Sequence = &value
+	return b
+}
+
+// WithSuccess sets the Success field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Success field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithSuccess(value int64) *CheckpointApplyConfiguration {
+	b.Success = &value
+	return b
+}
+
+// WithMissed sets the Missed field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Missed field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithMissed(value int64) *CheckpointApplyConfiguration {
+	b.Missed = &value
+	return b
+}
+
+// WithSystemError sets the SystemError field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SystemError field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithSystemError(value int64) *CheckpointApplyConfiguration {
+	b.SystemError = &value
+	return b
+}
+
+// WithForeign sets the Foreign field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Foreign field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithForeign(value int64) *CheckpointApplyConfiguration {
+	b.Foreign = &value
+	return b
+}
+
+// WithUnmeasured sets the Unmeasured field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Unmeasured field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithUnmeasured(value *UnmeasuredCountsApplyConfiguration) *CheckpointApplyConfiguration {
+	b.Unmeasured = value
 	return b
 }
 
@@ -59,11 +121,11 @@ func (b *CheckpointApplyConfiguration) WithRTTSum(value string) *CheckpointApply
 	return b
 }
 
-// WithRTTLast sets the RTTLast field in the declarative configuration to the given value
+// WithRTTCount sets the RTTCount field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the RTTLast field is set to the value of the last call.
-func (b *CheckpointApplyConfiguration) WithRTTLast(value string) *CheckpointApplyConfiguration {
-	b.RTTLast = &value
+// If called multiple times, the RTTCount field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithRTTCount(value int64) *CheckpointApplyConfiguration {
+	b.RTTCount = &value
 	return b
 }
 
@@ -96,5 +158,21 @@ func (b *CheckpointApplyConfiguration) WithJitterSum(value string) *CheckpointAp
 // If called multiple times, the JitterCount field is set to the value of the last call.
 func (b *CheckpointApplyConfiguration) WithJitterCount(value int64) *CheckpointApplyConfiguration {
 	b.JitterCount = &value
+	return b
+}
+
+// WithRTTLast sets the RTTLast field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RTTLast field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithRTTLast(value string) *CheckpointApplyConfiguration {
+	b.RTTLast = &value
+	return b
+}
+
+// WithRTTLastAt sets the RTTLastAt field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RTTLastAt field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithRTTLastAt(value v1.MicroTime) *CheckpointApplyConfiguration {
+	b.RTTLastAt = &value
 	return b
 }

@@ -11,7 +11,8 @@ type SlotCountsApplyConfiguration struct {
 	Total *int64 `json:"total,omitempty"`
 	// due is how many of them were due as of asOf.
 	Due *int64 `json:"due,omitempty"`
-	// unmeasured is how many slots passed without a poll.
+	// unmeasured is how many of them have no sample. After a restart it takes a moment until what the operator did not see
+	// itself has been read back from Sound Check; until then those slots are due and neither measured nor unmeasured.
 	Unmeasured *int64 `json:"unmeasured,omitempty"`
 	// unmeasuredBy splits unmeasured by reason.
 	UnmeasuredBy *UnmeasuredCountsApplyConfiguration `json:"unmeasuredBy,omitempty"`

@@ -5,7 +5,7 @@ package v1alpha1
 // UnmeasuredCountsApplyConfiguration represents a declarative configuration of the UnmeasuredCounts type for use
 // with apply.
 //
-// UnmeasuredCounts counts slots in which nobody asked, by reason.
+// UnmeasuredCounts counts slots without a sample, by reason.
 type UnmeasuredCountsApplyConfiguration struct {
 	// operatorDown: no operator was polling this job.
 	OperatorDown *int64 `json:"operatorDown,omitempty"`
@@ -17,6 +17,8 @@ type UnmeasuredCountsApplyConfiguration struct {
 	Suspended *int64 `json:"suspended,omitempty"`
 	// noTarget: there was no usable target IP.
 	NoTarget *int64 `json:"noTarget,omitempty"`
+	// lost: it was measured, but the sample was given up or refused before Sound Check had it.
+	Lost *int64 `json:"lost,omitempty"`
 }
 
 // UnmeasuredCountsApplyConfiguration constructs a declarative configuration of the UnmeasuredCounts type for use with
@@ -62,5 +64,13 @@ func (b *UnmeasuredCountsApplyConfiguration) WithSuspended(value int64) *Unmeasu
 // If called multiple times, the NoTarget field is set to the value of the last call.
 func (b *UnmeasuredCountsApplyConfiguration) WithNoTarget(value int64) *UnmeasuredCountsApplyConfiguration {
 	b.NoTarget = &value
+	return b
+}
+
+// WithLost sets the Lost field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Lost field is set to the value of the last call.
+func (b *UnmeasuredCountsApplyConfiguration) WithLost(value int64) *UnmeasuredCountsApplyConfiguration {
+	b.Lost = &value
 	return b
 }

@@ -1,0 +1,190 @@
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
+)
+
+const (
+	// reportEvery is how often rows are told what has changed about their jobs.
+	reportEvery = 5 * time.Second
+	// reportChunk is how many rows one request can name, and reportsPerRound how many requests a round makes at most.
+	reportChunk, reportsPerRound = 100, 50
+	// summariesPerRound is how many jobs get their running summary in a round, which takes a request each, and summaryPause the
+	// least time between two of one job.
+	summariesPerRound, summaryPause = 5, time.Minute
+)
+
+// ReportTable takes what technicians should read about their jobs.
+type ReportTable interface {
+	// JobsByID looks rows up.
+	JobsByID(ctx context.Context, ids []string) ([]supabase.Job, error)
+	// ReportJobs tells up to 100 rows the same.
+	ReportJobs(ctx context.Context, ids []string, r supabase.Report) error
+	// SummarizeJob writes what a job has come to so far.
+	SummarizeJob(ctx context.Context, id string, s supabase.Summary) error
+}
+
+// Reporter tells the rows of the jobs on the board, in monitor_state and monitor_message, what is done about them, and now
+// and then what their samples come to. A row is written when that changes, and rows that are to read the same share a
+// request. It is a Runnable of the manager.
+type Reporter struct {
+	Reader    client.Reader
+	Namespace string
+	Clock     clock.Clock
+	Log       logr.Logger
+	Board     *Board
+	Outbox    Outbox
+	Table     ReportTable
+}
+
+// reported is what a row was told.
+type reported struct {
+	known bool // what it says was looked up, or written
+	now   supabase.Report
+	// samples is the count in the newest summary, told at.
+	samples int64
+	at      time.Time
+}
+
+// Start reports until ctx ends.
+func (r *Reporter) Start(ctx context.Context) error {
+	repeat(ctx, r.Clock, reportEvery, func(ctx context.Context) {
+		if err := r.round(ctx); err != nil && ctx.Err() == nil {
+			r.Log.V(1).Info("Sound Check could not be told about jobs; it is tried again", "error", err.Error())
+		}
+	})
+	return nil
+}
+
+// NeedLeaderElection says that every process tells about its own jobs.
+func (r *Reporter) NeedLeaderElection() bool { return false }
+
+// telling is a job whose row is to be told something.
+type telling struct {
+	id      string
+	entry   *entry
+	report  supabase.Report
+	summary supabase.Summary
+	at      time.Time // of the summary before
+}
+
+// round tells what has changed. It gives up at the first error: whatever causes it would make the others fail too.
+func (r *Reporter) round(ctx context.Context) error {
+	unknown, changed, summaries := r.collect(ctx)
+	if err := r.lookUp(ctx, unknown); err != nil {
+		return err
+	}
+	if err := r.tell(ctx, changed); err != nil {
+		return err
+	}
+	slices.SortFunc(summaries, func(a, b telling) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
+	for _, s := range summaries[:min(summariesPerRound, len(summaries))] {
+		if err := r.Table.SummarizeJob(ctx, s.id, s.summary); err != nil {
+			return err
+		}
+		s.entry.mu.Lock()
+		s.entry.report.samples, s.entry.report.at = s.summary.Samples, r.Clock.Now()
+		s.entry.mu.Unlock()
+	}
+	return nil
+}
+
+// collect lists the jobs of which is unknown what their rows say, those whose rows say something else than they should, and
+// those whose summary has changed.
+func (r *Reporter) collect(ctx context.Context) (unknown, changed, summaries []telling) {
+	now := r.Clock.Now()
+	for id, e := range r.Board.snapshot() {
+		var job v1alpha1.LatencyJob
+		if r.Reader.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: id}, &job) != nil {
+			continue
+		}
+		e.mu.Lock()
+		d := decide(e.view(&job, r.Outbox.Pending(id)), now)
+		account := e.ledger.Account()
+		was := e.report
+		gone := e.gone || !e.adopted
+		e.mu.Unlock()
+		report, says := reportOf(&job, d.phase, &account)
+		t := telling{id: id, entry: e, report: report, summary: summaryOf(&account), at: was.at}
+		switch {
+		case gone || !says:
+		case !was.known:
+			unknown = append(unknown, t)
+		case report != was.now:
+			changed = append(changed, t)
+		}
+		if !gone && says && t.summary.Samples != was.samples && now.Sub(was.at) >= summaryPause {
+			summaries = append(summaries, t)
+		}
+	}
+	return unknown, changed, summaries
+}
+
+// lookUp learns what rows say: what they say already need not be written.
+func (r *Reporter) lookUp(ctx context.Context, list []telling) error {
+	for chunk := range slices.Chunk(list[:min(len(list), reportChunk*reportsPerRound)], reportChunk) {
+		ids := make([]string, len(chunk))
+		for i, t := range chunk {
+			ids[i] = t.id
+		}
+		rows, err := r.Table.JobsByID(ctx, ids)
+		if err != nil {
+			return err
+		}
+		says := make(map[string]supabase.Report, len(rows))
+		for i := range rows {
+			says[rows[i].ID] = supabase.Report{State: rows[i].MonitorState, Message: rows[i].MonitorMessage}
+		}
+		for _, t := range chunk {
+			if now, found := says[t.id]; found {
+				t.entry.told(now)
+			}
+		}
+	}
+	return nil
+}
+
+// tell writes what has changed, the same for as many rows at once as possible.
+func (r *Reporter) tell(ctx context.Context, list []telling) error {
+	same := map[supabase.Report][]telling{}
+	for _, t := range list {
+		same[t.report] = append(same[t.report], t)
+	}
+	requests := 0
+	for report, list := range same {
+		for chunk := range slices.Chunk(list, reportChunk) {
+			if requests++; requests > reportsPerRound {
+				return nil
+			}
+			ids := make([]string, len(chunk))
+			for i, t := range chunk {
+				ids[i] = t.id
+			}
+			if err := r.Table.ReportJobs(ctx, ids, report); err != nil {
+				return err
+			}
+			for _, t := range chunk {
+				t.entry.told(report)
+			}
+		}
+	}
+	return nil
+}
+
+// told notes what the job's row says now.
+func (e *entry) told(now supabase.Report) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.report.known, e.report.now = true, now
+}

@@ -1,0 +1,112 @@
+package ledger
+
+import (
+	"math"
+	"time"
+
+	"github.com/soundcheck-io/latency-operator/internal/sample"
+)
+
+const (
+	// DownAfter is how many misses without a success between them make a target count as down.
+	DownAfter = 3
+	// AwayAfter is how many system errors in a row make SpreeDB count as away for a job.
+	AwayAfter = 3
+)
+
+// Account is what is settled about a job: its value is safe to store and to go on from after a restart, because a poll
+// in flight is not part of it.
+type Account struct {
+	// Until is the due time of the newest slot in the account; zero when there is none.
+	Until time.Time
+	// Cadence is that of the grid on which this slot lay.
+	Cadence time.Duration
+	// Unmeasured counts slots without a sample, by reason.
+	Unmeasured [Reasons]int64
+	// Totals sums up the samples.
+	Totals Totals
+	// Foreign counts those of the samples that belong to no slot, because whoever wrote them keeps no schedule.
+	Foreign int64
+	// Recent is what came last.
+	Recent
+}
+
+// Recent is what came last in an account.
+type Recent struct {
+	// Last is the newest sample; its Status is empty when there is none.
+	Last Outcome
+	// LastError is the newest outcome that was not a success; its Status is empty when there is none.
+	LastError Outcome
+	// RTT is the newest successful round-trip time, of the slot that was due at RTTAt; zero without one.
+	RTT   time.Duration
+	RTTAt time.Time
+	// MissesInARow counts the misses since the newest success; system errors between them neither count nor end the row.
+	// ErrorsInARow counts the newest samples that were all system errors.
+	MissesInARow, ErrorsInARow int64
+}
+
+// Outcome is a sample with what is known about it beyond what is stored in the database.
+type Outcome struct {
+	sample.Sample
+	// Message says what went wrong; empty for a success.
+	Message string
+	// Poller is the name of the SpreeDB poller that answered, if one did.
+	Poller string
+}
+
+// UnmeasuredTotal counts slots without a sample.
+func (a *Account) UnmeasuredTotal() int64 {
+	var n int64
+	for _, c := range a.Unmeasured {
+		n += c
+	}
+	return n
+}
+
+// Slots counts the slots in the account: each has one outcome.
+func (a *Account) Slots() int64 { return a.Totals.Samples() - a.Foreign + a.UnmeasuredTotal() }
+
+// Down tells whether the target has stopped answering.
+func (r *Recent) Down() bool { return r.MissesInARow >= DownAfter }
+
+// Away tells whether SpreeDB cannot measure for this job.
+func (r *Recent) Away() bool { return r.ErrorsInARow >= AwayAfter }
+
+// MeasuredSince tells whether a slot that was due at an instant or later has a sample.
+func (r *Recent) MeasuredSince(t time.Time) bool {
+	return r.Last.Status != "" && !r.Last.ScheduledAt.Before(t)
+}
+
+// add takes a sample into the sums and, unless something newer is known, into what came last.
+func (a *Account) add(o Outcome) {
+	a.Totals.add(o.Sample)
+	if o.RTT != nil && !o.ScheduledAt.Before(a.RTTAt) {
+		a.RTT, a.RTTAt = Duration(*o.RTT), o.ScheduledAt
+	}
+	if a.Last.Status != "" && !o.ScheduledAt.After(a.Last.ScheduledAt) {
+		return
+	}
+	a.Last = o
+	switch o.Status {
+	case sample.Success:
+		a.MissesInARow, a.ErrorsInARow = 0, 0
+		return
+	case sample.Missed:
+		a.MissesInARow++
+		a.ErrorsInARow = 0
+	case sample.SystemError:
+		a.ErrorsInARow++
+	}
+	a.LastError = o
+}
+
+// jitter is the absolute difference of a round-trip time to the newest successful one before it; nil without one.
+func (r *Recent) jitter(rtt *float64) *float64 {
+	if rtt == nil || r.RTT == 0 {
+		return nil
+	}
+	d := math.Abs(*rtt - Milliseconds(r.RTT))
+	// Both come from the same decimal figures: what lies below a nanosecond is the noise of binary fractions.
+	d = math.Round(d*1e6) / 1e6
+	return &d
+}

@@ -1,0 +1,95 @@
+package outbox
+
+import (
+	"context"
+
+	"github.com/soundcheck-io/latency-operator/internal/sample"
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
+)
+
+// goods is how things of one kind are delivered.
+type goods[T any] struct {
+	job func(T) string
+	// send stores all or none.
+	send func(ctx context.Context, items []T) error
+	// stored and reject are told how that ended, and tooMany how many the store found too many at once.
+	stored  func(items []T)
+	reject  func(item T, why error)
+	tooMany func(n int)
+	// settle ends the responsibility for one whose job is gone. The caller holds mu. dropped is told how many these were.
+	settle  func(T)
+	dropped func(n int)
+}
+
+// samples is how the samples of a batch are delivered.
+func (o *Outbox) samples(b *batch) *goods[supabase.Row] {
+	return &goods[supabase.Row]{
+		job:    func(row supabase.Row) string { return row.JobID },
+		send:   o.Store.InsertSamples,
+		settle: func(row supabase.Row) { o.settle(row.JobID, b.inherited) },
+		stored: func(rows []supabase.Row) {
+			o.touches.owe(o.settleStored(rows, b.inherited))
+			o.Observer.Stored(len(rows))
+		},
+		reject: func(row supabase.Row, why error) {
+			o.mu.Lock()
+			// Its gap stays alone: after a crash it may be refused again, and should then have the same one.
+			o.gaps.part(row.JobID)
+			o.lose(&row.Sample, b.inherited)
+			o.gaps.part(row.JobID)
+			o.mu.Unlock()
+			o.Observer.Rejected(1)
+			o.Log.Error(why, "Sample was rejected", "job", row.JobID, "scheduledAt", row.ScheduledAt, "status", row.Status)
+			o.Listener.Rejected(row.JobID, why.Error())
+		},
+		tooMany: func(n int) { o.limit = max(1, n/2) },
+		dropped: func(n int) { o.Observer.Dropped(DropJobGone, n) },
+	}
+}
+
+// settleStored ends the responsibility for rows that are stored, and gives those that are the newest of their jobs.
+func (o *Outbox) settleStored(rows []supabase.Row, inherited bool) (newest []supabase.Row) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range rows {
+		row := &rows[i]
+		if j := o.job(row.JobID); row.RecordedAt.After(j.pinged) {
+			j.pinged = row.RecordedAt
+			newest = append(newest, *row)
+		}
+		o.settle(row.JobID, inherited)
+	}
+	return newest
+}
+
+// gapsOf is how the gaps of a batch are delivered.
+func (o *Outbox) gapsOf(b *batch) *goods[*heldGap] {
+	return &goods[*heldGap]{
+		job: func(g *heldGap) string { return g.JobID },
+		send: func(ctx context.Context, gaps []*heldGap) error {
+			bare := make([]sample.Gap, len(gaps))
+			for i, g := range gaps {
+				bare[i] = g.Gap
+			}
+			return o.Store.PutGaps(ctx, bare)
+		},
+		settle: func(g *heldGap) { o.settleGap(g, b.inherited) },
+		stored: func(gaps []*heldGap) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			for _, g := range gaps {
+				o.settleGap(g, b.inherited)
+			}
+		},
+		reject: func(g *heldGap, why error) {
+			o.mu.Lock()
+			o.settleGap(g, b.inherited)
+			o.mu.Unlock()
+			o.Observer.Rejected(1)
+			o.Log.Error(why, "Gap was rejected", "job", g.JobID, "from", g.From, "to", g.To, "slots", g.Slots, "reason", g.Reason)
+			o.Listener.Rejected(g.JobID, why.Error())
+		},
+		tooMany: func(int) {},
+		dropped: func(int) {}, // they are no samples
+	}
+}
