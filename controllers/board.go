@@ -43,6 +43,9 @@ type entry struct {
 	gone bool
 	// rejected is why the database refused the newest sample that it refused; empty when it refused none.
 	rejected string
+	// decided is the phase of the newest decision, and problem what is wrong with the row.
+	decided v1alpha1.JobPhase
+	problem string
 	// phase and down are what was last told to people: events are about their changes.
 	phase v1alpha1.JobPhase
 	down  bool
@@ -94,6 +97,7 @@ func (e *entry) follow(job *v1alpha1.LatencyJob, now time.Time) {
 		e.ledger.Restarted()
 	}
 	e.grid = grid
+	e.problem = job.Annotations[v1alpha1.RowProblemAnnotation]
 	switch {
 	case job.Spec.State != v1alpha1.StateRunning:
 		e.end.state = "" // the row says it now; should it run again, it is to be polled and ended again

@@ -210,6 +210,7 @@ func (r *LatencyJobReconciler) absent(name string) ctrl.Result {
 
 // act carries out a decision. The caller holds e.mu.
 func (r *LatencyJobReconciler) act(e *entry, job *v1alpha1.LatencyJob, d decision, now time.Time) {
+	e.decided = d.phase
 	skipped := r.skip(e, job.Spec.JobID, d.skip)
 	if d.poll >= 0 {
 		r.poll(e, job, d.poll, now)

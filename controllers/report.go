@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/internal/ledger"
@@ -15,13 +16,14 @@ const (
 	monitorNotMeasuring = "not_measuring"
 )
 
-// reportOf is what the technician should read about a job that is not over; false when what was told last may stay. What
-// hits every job at once is not in it, because that would be a write for each of them: pollers tells it.
-func reportOf(job *v1alpha1.LatencyJob, phase v1alpha1.JobPhase, account *ledger.Account) (supabase.Report, bool) {
-	problem := job.Annotations[v1alpha1.RowProblemAnnotation]
+// reportOf is what the technician should read about a job in a phase, whose row has a problem or none; false when what was told
+// last may stay. What hits every job at once is not in it, because that would be a write for each of them: pollers tells it.
+func reportOf(phase v1alpha1.JobPhase, problem string, start time.Time, account *ledger.Account) (supabase.Report, bool) {
 	switch phase {
-	case v1alpha1.PhasePending, v1alpha1.PhaseWaiting:
-		return supabase.Report{State: monitorWaiting, Message: message(job, facts{decision: decision{phase: phase}})}, true
+	case v1alpha1.PhasePending:
+		return supabase.Report{State: monitorWaiting, Message: startsAt(start)}, true
+	case v1alpha1.PhaseWaiting:
+		return supabase.Report{State: monitorWaiting, Message: waitsFor(problem)}, true
 	case v1alpha1.PhaseSuspended:
 		return supabase.Report{State: monitorNotMeasuring, Message: "Paused by whoever runs the cluster; the slots that pass meanwhile are not measured"}, true
 	case v1alpha1.PhaseRunning:

@@ -7,11 +7,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
@@ -39,13 +36,10 @@ type ReportTable interface {
 // and then what their samples come to. A row is written when that changes, and rows that are to read the same share a
 // request. It is a Runnable of the manager.
 type Reporter struct {
-	Reader    client.Reader
-	Namespace string
-	Clock     clock.Clock
-	Log       logr.Logger
-	Board     *Board
-	Outbox    Outbox
-	Table     ReportTable
+	Clock clock.Clock
+	Log   logr.Logger
+	Board *Board
+	Table ReportTable
 }
 
 // reported is what a row was told.
@@ -81,7 +75,7 @@ type telling struct {
 
 // round tells what has changed. It gives up at the first error: whatever causes it would make the others fail too.
 func (r *Reporter) round(ctx context.Context) error {
-	unknown, changed, summaries := r.collect(ctx)
+	unknown, changed, summaries := r.collect()
 	if err := r.lookUp(ctx, unknown); err != nil {
 		return err
 	}
@@ -102,32 +96,26 @@ func (r *Reporter) round(ctx context.Context) error {
 
 // collect lists the jobs of which is unknown what their rows say, those whose rows say something else than they should, and
 // those whose summary has changed.
-func (r *Reporter) collect(ctx context.Context) (unknown, changed, summaries []telling) {
+func (r *Reporter) collect() (unknown, changed, summaries []telling) {
 	now := r.Clock.Now()
-	for id, e := range r.Board.snapshot() {
-		var job v1alpha1.LatencyJob
-		if r.Reader.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: id}, &job) != nil {
-			continue
-		}
-		e.mu.Lock()
-		d := decide(e.view(&job, r.Outbox.Pending(id)), now)
+	r.Board.each(func(id string, e *entry) {
 		account := e.ledger.Account()
-		was := e.report
-		gone := e.gone || !e.adopted
-		e.mu.Unlock()
-		report, says := reportOf(&job, d.phase, &account)
-		t := telling{id: id, entry: e, report: report, summary: summaryOf(&account), at: was.at}
+		report, says := reportOf(e.decided, e.problem, e.grid.Start, &account)
+		if e.gone || !says {
+			return
+		}
+		t := telling{id: id, entry: e, report: report, at: e.report.at}
 		switch {
-		case gone || !says:
-		case !was.known:
+		case !e.report.known:
 			unknown = append(unknown, t)
-		case report != was.now:
+		case report != e.report.now:
 			changed = append(changed, t)
 		}
-		if !gone && says && t.summary.Samples != was.samples && now.Sub(was.at) >= summaryPause {
+		if account.Totals.Samples() != e.report.samples && now.Sub(e.report.at) >= summaryPause {
+			t.summary = summaryOf(&account)
 			summaries = append(summaries, t)
 		}
-	}
+	})
 	return unknown, changed, summaries
 }
 

@@ -72,9 +72,7 @@ func SetUp(mgr ctrl.Manager, p Parts) (*Set, error) {
 	}
 	auditor.Clock, auditor.Log, auditor.Board, auditor.Outbox = p.Clock, p.Log.WithName("audit"), p.Board, p.Outbox
 	auditor.Observer, auditor.History, auditor.Statuses, auditor.Keyed, auditor.Wake = p.Observer, p.History, statuses, p.Keyed, jobs.Wake
-	reporter := &Reporter{
-		Reader: mgr.GetClient(), Namespace: p.Namespace, Clock: p.Clock, Log: p.Log.WithName("report"), Board: p.Board, Outbox: p.Outbox, Table: p.Reports,
-	}
+	reporter := &Reporter{Clock: p.Clock, Log: p.Log.WithName("report"), Board: p.Board, Table: p.Reports}
 	mirror := &SyncReconciler{
 		Client: mgr.GetClient(), Namespace: p.Namespace, Clock: p.Clock, Rows: p.Rows, Leadership: p.Leadership, Board: p.Board,
 		Outbox: p.Outbox, Observer: p.Observer, Every: p.SyncEvery, KeepFinished: p.KeepFinished,

@@ -140,12 +140,9 @@ func message(job *v1alpha1.LatencyJob, f facts) string {
 	problem := job.Annotations[v1alpha1.RowProblemAnnotation]
 	switch f.decision.phase {
 	case v1alpha1.PhasePending:
-		return "Starts at " + job.Spec.StartedAt.UTC().Format(time.RFC3339)
+		return startsAt(job.Spec.StartedAt.Time)
 	case v1alpha1.PhaseWaiting:
-		if problem != "" {
-			return clip("Waits for a usable target IP: "+problem, 512)
-		}
-		return "Waits for a target IP: the job's row in Sound Check has none yet"
+		return waitsFor(problem)
 	case v1alpha1.PhaseSuspended:
 		return "Paused by spec.suspend; set it to false to go on"
 	case v1alpha1.PhaseCompleting:
@@ -168,6 +165,15 @@ func message(job *v1alpha1.LatencyJob, f facts) string {
 	default:
 		return "Made by hand: no row in Sound Check stands behind it, so it is never polled; delete it"
 	}
+}
+
+func startsAt(start time.Time) string { return "Starts at " + start.UTC().Format(time.RFC3339) }
+
+func waitsFor(problem string) string {
+	if problem != "" {
+		return clip("Waits for a usable target IP: "+problem, 512)
+	}
+	return "Waits for a target IP: the job's row in Sound Check has none yet"
 }
 
 func running(f facts, problem string) string {
