@@ -2,9 +2,13 @@ package supabase
 
 import (
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/soundcheck-io/latency-operator/internal/sample"
 )
 
 // told is what the technician sees of a job.
@@ -167,5 +171,29 @@ func TestAsFarAsTheDatabaseHasTheColumns(t *testing.T) {
 	}
 	if n := len(p.Requests()); n != 0 {
 		t.Errorf("%d requests for nothing", n)
+	}
+}
+
+// A role that was given its rights before there were summaries and gaps goes on ending jobs and storing samples.
+func TestARoleWithoutTheNewRightsIsEnough(t *testing.T) {
+	p := newProject(t)
+	p.job(idA)
+	p.exec(`revoke update on jobs from service_role; grant update (status, completed_at, last_ping_at) on jobs to service_role;
+		revoke insert, update on sample_gaps from service_role`)
+	row := p.row(idA)
+	if err := p.c.PutGaps(t.Context(), []sample.Gap{gap(idA, 0, 1, "Busy")}); err != nil {
+		t.Errorf("gaps: %v", err)
+	}
+	if missing := p.c.Schema().Missing(); !slices.Contains(missing, "sample_gaps") {
+		t.Errorf("missing are %v", missing)
+	}
+	if matched, err := p.c.EndJob(t.Context(), row, "completed", t0, summary, report); err != nil || !matched {
+		t.Errorf("end: %v, %v", matched, err)
+	}
+	if matched, err := p.c.CloseJob(t.Context(), p.row(idA), summary, report); err != nil || !matched {
+		t.Errorf("close: %v, %v", matched, err)
+	}
+	if got := p.told(idA); !strings.HasPrefix(got, "completed 2026-11-23 10:00:00.123456+00 0 -") {
+		t.Errorf("the row says %q", got)
 	}
 }

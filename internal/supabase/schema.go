@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -205,6 +206,18 @@ func (c *Client) probeTable(ctx context.Context, table string, needed, extras []
 func forbidden(err error) bool {
 	answer, ok := errors.AsType[*Error](err)
 	return ok && answer.Code == "42501"
+}
+
+// refusedRight tells whether the role lacks a right of its own: where the key is not accepted at all, it says so with another
+// status, and nothing may be concluded.
+func refusedRight(err error) bool {
+	answer, ok := errors.AsType[*Error](err)
+	return ok && answer.Code == "42501" && answer.Status == http.StatusForbidden
+}
+
+// doWithout takes a table for missing until the database is asked again what it has.
+func (c *Client) doWithout(table string) {
+	c.learn(&Error{Message: "Could not find the table '" + table + "'"})
 }
 
 // has tells whether a table has all the columns. It reads a row at most.
