@@ -291,7 +291,7 @@ func (r *LatencyJobReconciler) finish(p polling, res spreedb.Result) {
 	due := p.grid.Due(p.slot).UTC().Truncate(time.Microsecond)
 	outcome := ledger.Outcome{
 		Sample: sample.Sample{
-			JobID: p.jobID, Slot: p.slot, ScheduledAt: due, RecordedAt: p.sent,
+			JobID: p.jobID, Slot: p.slot, Cadence: p.grid.Cadence, ScheduledAt: due, RecordedAt: p.sent,
 			Status: res.Status, RTT: res.RTT, Jitter: e.ledger.Jitter(res.RTT),
 		},
 		Message: res.Message, Poller: res.Poller,

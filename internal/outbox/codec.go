@@ -60,7 +60,7 @@ func decode(b []byte) (r record, err error) {
 	case gapKind:
 		r.gap = in.gap(id)
 	case unnumberedKind, sampleKind:
-		r.row = in.sample(id, b[0] == sampleKind)
+		r.row = in.sample(id, b[0] == unnumberedKind)
 	default:
 		in.bad = true
 	}
@@ -82,7 +82,7 @@ func begin(kind byte, jobID string) ([]byte, error) {
 
 // encodeSample writes a sample into some fifty bytes:
 //
-//	kind, job (16), status, flags, slot (varint), due (microseconds since 1970, varint), sent (after due, varint),
+//	kind, job (16), status, flags, slot (varint), cadence (seconds, varint), due (microseconds since 1970, varint), sent (after due, varint),
 //	sequence number (above the slot, varint), round-trip time (8), jitter (8)
 func encodeSample(s *supabase.Row) ([]byte, error) {
 	b, err := begin(sampleKind, s.JobID)
@@ -105,6 +105,7 @@ func encodeSample(s *supabase.Row) ([]byte, error) {
 	}
 	b = append(b, byte(status), flags)
 	b = binary.AppendVarint(b, s.Slot)
+	b = binary.AppendVarint(b, int64(s.Cadence/time.Second))
 	b = binary.AppendVarint(b, s.ScheduledAt.UnixMicro())
 	b = binary.AppendVarint(b, s.RecordedAt.UnixMicro()-s.ScheduledAt.UnixMicro())
 	if s.Sequence != unnumbered {
@@ -169,7 +170,8 @@ func (r *reader) float() *float64 {
 	return &v
 }
 
-func (r *reader) sample(jobID string, mayHaveSequence bool) supabase.Row {
+// sample reads a sample; one of the first version has neither a cadence nor a number.
+func (r *reader) sample(jobID string, first bool) supabase.Row {
 	row := supabase.Row{Sample: sample.Sample{JobID: jobID}, Sequence: unnumbered}
 	if status := r.byte(); int(status) < len(statuses) {
 		row.Status = statuses[status]
@@ -178,10 +180,13 @@ func (r *reader) sample(jobID string, mayHaveSequence bool) supabase.Row {
 	}
 	flags := r.byte()
 	row.Slot = r.varint()
+	if !first {
+		row.Cadence = time.Duration(r.varint()) * time.Second
+	}
 	due := r.varint()
 	row.ScheduledAt = time.UnixMicro(due).UTC()
 	row.RecordedAt = time.UnixMicro(due + r.varint()).UTC()
-	if mayHaveSequence && flags&hasSequence != 0 {
+	if !first && flags&hasSequence != 0 {
 		row.Sequence = row.Slot + r.varint()
 		r.bad = r.bad || row.Sequence < 0
 	}

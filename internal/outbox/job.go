@@ -11,10 +11,10 @@ type job struct {
 	// late counts the samples that get their number when they are sent, until the spool cannot bring them again.
 	late int
 
-	highest int64 // the highest number given to a sample
-	known   bool  // that it is; unnumbered then says that there is none
-	gone    bool  // the store lacks the job
-	over    bool  // it is to be forgotten once nothing of it is held
+	numbers numbering
+	known   bool // the job's highest number; unnumbered then says that there is none
+	gone    bool // the store lacks the job
+	over    bool // it is to be forgotten once nothing of it is held
 
 	pinged time.Time // when the newest stored sample was taken
 
@@ -28,7 +28,7 @@ type job struct {
 func (o *Outbox) job(jobID string) *job {
 	j := o.jobs[jobID]
 	if j == nil {
-		j = &job{highest: unnumbered}
+		j = &job{numbers: numbering{highest: unnumbered}}
 		o.jobs[jobID] = j
 	}
 	return j

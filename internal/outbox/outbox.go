@@ -40,8 +40,8 @@ type Store interface {
 	InsertSamples(ctx context.Context, rows []supabase.Row) error
 	// PutGaps stores all or none, each in the place of one of the job with the same beginning.
 	PutGaps(ctx context.Context, gaps []sample.Gap) error
-	// HighestSequences gives the highest sequence number of each of at most 100 jobs that have samples.
-	HighestSequences(ctx context.Context, jobIDs []string) (map[string]int64, error)
+	// HighestSequences gives the sample with the highest sequence number of each of at most 100 jobs that have samples.
+	HighestSequences(ctx context.Context, jobIDs []string) (map[string]supabase.Numbered, error)
 	// TouchJobs moves the time of the last sample of at most 100 jobs forward to at, and never back.
 	TouchJobs(ctx context.Context, jobIDs []string, at time.Time) error
 }

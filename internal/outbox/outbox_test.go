@@ -117,7 +117,7 @@ func (b *bench) run() (stop func()) {
 func measure(jobID string, slot int64) sample.Sample {
 	at := start.Add(time.Duration(slot) * 10 * time.Second)
 	rtt := 10 + float64(slot)
-	return sample.Sample{JobID: jobID, Slot: slot, ScheduledAt: at, RecordedAt: at.Add(time.Millisecond), Status: sample.Success, RTT: &rtt}
+	return sample.Sample{JobID: jobID, Slot: slot, Cadence: 10 * time.Second, ScheduledAt: at, RecordedAt: at.Add(time.Millisecond), Status: sample.Success, RTT: &rtt}
 }
 
 func (b *bench) put(jobID string, slots ...int64) {

@@ -42,7 +42,7 @@ func (o *Outbox) inherit(r *record) {
 	if row := &r.row; row.Sequence == unnumbered {
 		j.late++
 	} else {
-		j.learn(row.Sequence)
+		j.learn(row.Sequence, row.ScheduledAt)
 	}
 	if s := &r.row.Sample; s.Status == sample.Success && s.RTT != nil && !s.ScheduledAt.Before(j.rttDue) {
 		j.rtt, j.rttDue = *s.RTT, s.ScheduledAt
@@ -60,7 +60,7 @@ func (o *Outbox) expire(records [][]byte) {
 			continue
 		}
 		if r.gap == nil && r.row.Sequence != unnumbered {
-			o.job(r.jobID()).learn(r.row.Sequence)
+			o.job(r.jobID()).learn(r.row.Sequence, r.row.ScheduledAt)
 		}
 		o.hold(o.job(r.jobID()))
 		switch {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/soundcheck-io/latency-operator/internal/sample"
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
@@ -22,24 +24,64 @@ const unnumbered = -1
 // A sample is late when the job's highest number is not known. It gets its number when its turn comes, and the store can be
 // asked; then so do those after it, as they are to have higher ones. Numbers are given early again once the spool cannot bring
 // a late one again: after a crash that would get a number above theirs. The caller holds mu.
-func (j *job) number(s *supabase.Row) {
+func (j *job) number(row *supabase.Row) {
 	if j.known && j.late == 0 {
-		s.Sequence = j.next(s.Slot)
+		row.Sequence = j.numbers.next(&row.Sample)
 		return
 	}
-	s.Sequence = unnumbered
+	row.Sequence = unnumbered
 	j.late++
 }
 
-// next gives a number to the sample of a slot.
-func (j *job) next(slot int64) int64 {
-	j.highest = max(slot, j.highest+1)
-	return j.highest
+// learn takes note of a number that a sample of the job has, and when that was due, zero if that is not known; unnumbered if
+// none has one.
+func (j *job) learn(highest int64, due time.Time) {
+	j.known = true
+	if highest > j.numbers.highest {
+		j.numbers.highest, j.numbers.due = highest, due
+	}
 }
 
-// learn takes note of a number that a sample of the job has, or of unnumbered if none has one.
-func (j *job) learn(highest int64) {
-	j.highest, j.known = max(j.highest, highest), true
+// numbering is how the samples of a job are numbered: the number of the slot, but above the highest number before. As long as
+// that makes a difference, the difference stays the same on a grid: another process that numbers the same slots, because it
+// took over or runs beside this one, then gives them the same numbers, and never one that this process gives to another slot.
+type numbering struct {
+	highest int64
+	due     time.Time // of the sample with the highest number; zero if not known
+	// base and cadence are the grid, and above is how far its numbers lie above its slots.
+	base    time.Time
+	cadence time.Duration
+	above   int64
+}
+
+// next gives a number to a sample.
+func (n *numbering) next(s *sample.Sample) int64 {
+	if base := s.ScheduledAt.Add(-time.Duration(s.Slot) * s.Cadence); s.Cadence != n.cadence || !base.Equal(n.base) {
+		n.base, n.cadence = base, s.Cadence
+		n.above = n.anchor()
+	}
+	newer := n.due.IsZero() || s.ScheduledAt.After(n.due)
+	switch {
+	case newer && s.Slot > n.highest:
+		n.above = 0
+	case newer && s.Slot+n.above <= n.highest:
+		n.above = n.highest + 1 - s.Slot
+	}
+	number := s.Slot + n.above
+	if number > n.highest {
+		n.highest, n.due = number, s.ScheduledAt
+	}
+	return number
+}
+
+// anchor is how far the numbers of the grid lie above its slots, judging by the sample with the highest number if it lies on
+// the grid.
+func (n *numbering) anchor() int64 {
+	since := n.due.Sub(n.base)
+	if n.due.IsZero() || n.cadence <= 0 || since < 0 || since%n.cadence != 0 {
+		return 0
+	}
+	return max(0, n.highest-int64(since/n.cadence))
 }
 
 // numberLate gives their numbers to those rows of the batch that have none. A number once given stays, so that a row that
@@ -54,7 +96,7 @@ func (o *Outbox) numberLate(ctx context.Context, rows []supabase.Row) error {
 	defer o.mu.Unlock()
 	for i := range rows {
 		if row := &rows[i]; row.Sequence == unnumbered {
-			row.Sequence = o.job(row.JobID).next(row.Slot)
+			row.Sequence = o.job(row.JobID).numbers.next(&row.Sample)
 		}
 	}
 	return nil
@@ -91,9 +133,9 @@ func (o *Outbox) lookup(ctx context.Context, ids []string) error {
 	for _, id := range ids {
 		n, found := highest[id]
 		if !found {
-			n = unnumbered
+			n.Sequence = unnumbered
 		}
-		o.job(id).learn(n)
+		o.job(id).learn(n.Sequence, n.ScheduledAt)
 	}
 	return nil
 }
@@ -105,7 +147,7 @@ func (o *Outbox) Resume(jobID string, highest int64) {
 	defer o.mu.Unlock()
 	j := o.job(jobID)
 	j.over = false
-	j.learn(highest)
+	j.learn(highest, time.Time{})
 }
 
 // Highest is the highest number given to a sample of the job; -1 when none is known.
@@ -113,7 +155,7 @@ func (o *Outbox) Highest(jobID string) int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if j := o.jobs[jobID]; j != nil {
-		return j.highest
+		return j.numbers.highest
 	}
 	return unnumbered
 }

@@ -75,6 +75,71 @@ func TestNumbersAreGivenEarlyOnceTheLateOnesAreAcknowledged(t *testing.T) {
 	b.Expect(b.asked()).To(Equal(1))
 }
 
+func TestNumbers(t *testing.T) {
+	const hour = time.Hour
+	type slot struct {
+		grid time.Time
+		slot int64
+		want int64
+	}
+	at := func(slot int64) time.Time { return start.Add(time.Duration(slot) * 10 * time.Second) }
+	for name, tc := range map[string]struct {
+		highest int64
+		due     time.Time
+		slots   []slot
+	}{
+		"a new job":                            {-1, time.Time{}, []slot{{start, 0, 0}, {start, 1, 1}, {start, 5, 5}}},
+		"goes on":                              {7, at(7), []slot{{start, 8, 8}, {start, 12, 12}}},
+		"another has stored newer ones":        {9, at(9), []slot{{start, 8, 8}, {start, 9, 9}, {start, 10, 10}}},
+		"somebody else numbered before":        {500, time.Time{}, []slot{{start, 8, 501}, {start, 9, 502}, {start, 12, 505}}},
+		"goes on above those":                  {505, at(12), []slot{{start, 13, 506}, {start, 20, 513}}},
+		"another has stored newer above those": {505, at(12), []slot{{start, 10, 503}, {start, 12, 505}, {start, 13, 506}}},
+		"started anew":                         {20, at(20), []slot{{start.Add(hour), 0, 21}, {start.Add(hour), 3, 24}}},
+		"another cadence would be another grid, and the number of the slot is high enough": {20, at(20), []slot{{start.Add(-hour), 400, 400}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := numbering{highest: tc.highest, due: tc.due}
+			for _, s := range tc.slots {
+				due := s.grid.Add(time.Duration(s.slot) * 10 * time.Second)
+				if got := n.next(&sample.Sample{Slot: s.slot, Cadence: 10 * time.Second, ScheduledAt: due}); got != s.want {
+					t.Errorf("slot %d is numbered %d, want %d", s.slot, got, s.want)
+				}
+			}
+		})
+	}
+}
+
+// Two processes that measure the same slots, each missing some, never give two slots the same number.
+func TestTwoProcessesNumberAlike(t *testing.T) {
+	for name, highest := range map[string]int64{"slot numbers": -1, "above others": 300} {
+		t.Run(name, func(t *testing.T) {
+			a, b := numbering{highest: highest}, numbering{}
+			numbers := map[int64]int64{}
+			for slot := range int64(60) {
+				s := &sample.Sample{Slot: slot, Cadence: time.Second, ScheduledAt: start.Add(time.Duration(slot) * time.Second)}
+				if slot == 20 { // the second one looks up what is stored, and that is newer than what it has measured
+					b = numbering{highest: a.highest, due: a.due}
+					s19 := *s
+					s19.Slot, s19.ScheduledAt = 18, start.Add(18*time.Second)
+					if n := b.next(&s19); numbers[18] != n {
+						t.Fatalf("slot 18 is numbered %d and %d", numbers[18], n)
+					}
+				}
+				for i, n := range []*numbering{&a, &b} {
+					if slot%7 == int64(i)+3 || i == 1 && slot < 20 {
+						continue
+					}
+					number := n.next(s)
+					if known, found := numbers[slot]; found && known != number {
+						t.Fatalf("slot %d is numbered %d and %d", slot, known, number)
+					}
+					numbers[slot] = number
+				}
+			}
+		})
+	}
+}
+
 func TestForgetKeepsTheNumbersOfWhatIsHeld(t *testing.T) {
 	b := newBench(t, 1, nil)
 	b.box.Resume(b.jobs[0], 6)

@@ -86,17 +86,17 @@ func (s *shelf) PutGaps(_ context.Context, gaps []sample.Gap) error {
 	})
 }
 
-func (s *shelf) HighestSequences(_ context.Context, ids []string) (map[string]int64, error) {
+func (s *shelf) HighestSequences(_ context.Context, ids []string) (map[string]supabase.Numbered, error) {
 	s.requests++
 	if s.before != nil {
 		if err := s.before(0); err != nil {
 			return nil, err
 		}
 	}
-	highest := map[string]int64{}
+	highest := map[string]supabase.Numbered{}
 	for _, row := range s.rows {
-		if slices.Contains(ids, row.JobID) {
-			highest[row.JobID] = max(highest[row.JobID], row.Sequence)
+		if known, found := highest[row.JobID]; slices.Contains(ids, row.JobID) && (!found || row.Sequence > known.Sequence) {
+			highest[row.JobID] = supabase.Numbered{Sequence: row.Sequence, ScheduledAt: row.ScheduledAt}
 		}
 	}
 	return highest, nil

@@ -23,6 +23,8 @@ type Sample struct {
 	JobID string
 	// Slot is the number of the slot on the job's grid, from 0; sequence_number is derived from it.
 	Slot int64
+	// Cadence is the time between two slots of that grid, in whole seconds.
+	Cadence time.Duration
 	// ScheduledAt is the instant at which the slot was due, UTC, in whole microseconds.
 	ScheduledAt time.Time
 	// RecordedAt is when the request was sent, UTC, in whole microseconds.

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -106,11 +108,12 @@ func (l *Link) Mend() error {
 	if !cut {
 		return nil
 	}
-	for deadline := time.Now().Add(relistenPatience); ; time.Sleep(relisten) { //nolint:forbidigo // another program may hold the port for a moment
-		if err := l.listen(); err == nil || time.Now().After(deadline) {
-			return err
-		}
-	}
+	var err error
+	_ = wait.PollUntilContextTimeout(context.Background(), relisten, relistenPatience, true, func(context.Context) (bool, error) {
+		err = l.listen() // another program may hold the port for a moment
+		return err == nil, nil
+	})
+	return err
 }
 
 // Close cuts the link for good.
@@ -136,7 +139,7 @@ func (l *Link) serve(listener net.Listener) {
 		if err != nil {
 			return
 		}
-		far, err := net.Dial("tcp", l.to)
+		far, err := new(net.Dialer).DialContext(context.Background(), "tcp", l.to)
 		if err != nil {
 			_ = near.Close()
 			continue

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/supabase-community/postgrest-go"
 
@@ -67,14 +68,22 @@ func encode(samples []Row, schema *Schema) []map[string]any {
 	return rows
 }
 
-// HighestSequences gives, for each of at most 100 jobs, the highest sequence_number among its samples; a job without
+// Numbered is the sample of a job with the highest number.
+type Numbered struct {
+	// Sequence is its sequence_number; 0 where the row has none.
+	Sequence int64
+	// ScheduledAt is when it was due, UTC, in whole microseconds; zero where the row does not say.
+	ScheduledAt time.Time
+}
+
+// HighestSequences gives, for each of at most 100 jobs, the sample with the highest sequence_number; a job without
 // samples is not in the answer, and none is for a role that may not read samples.
-func (c *Client) HighestSequences(ctx context.Context, ids []string) (map[string]int64, error) {
+func (c *Client) HighestSequences(ctx context.Context, ids []string) (map[string]Numbered, error) {
 	schema, err := c.known(ctx)
 	if err != nil {
 		return nil, err
 	}
-	highest := map[string]int64{}
+	highest := map[string]Numbered{}
 	if !schema.samples["sequence_number"] {
 		return highest, nil
 	}
@@ -83,7 +92,7 @@ func (c *Client) HighestSequences(ctx context.Context, ids []string) (map[string
 	}
 	// One answer may hold the samples of one job only, so whatever is not in it is asked for again.
 	for open := slices.Clone(ids); len(open) > 0; {
-		rows, err := c.lastSamples(ctx, open)
+		rows, err := c.lastSamples(ctx, schema, open)
 		if Classify(err) == TooLarge && len(open) == 1 && schema.Keyed() {
 			rows, err = c.newestSample(ctx, open[0])
 		}
@@ -97,7 +106,11 @@ func (c *Client) HighestSequences(ctx context.Context, ids []string) (map[string
 			break
 		}
 		for _, row := range rows {
-			highest[row.JobID] = max(highest[row.JobID], value(row.Sequence))
+			n := Numbered{Sequence: value(row.Sequence)}
+			n.ScheduledAt, _ = instant(row.ScheduledAt)
+			if known, found := highest[row.JobID]; !found || n.Sequence > known.Sequence {
+				highest[row.JobID] = n
+			}
 		}
 		before := len(open)
 		open = slices.DeleteFunc(open, func(id string) bool { _, found := highest[id]; return found })
@@ -111,12 +124,22 @@ func (c *Client) HighestSequences(ctx context.Context, ids []string) (map[string
 type sequenceRow struct {
 	JobID    string `json:"job_id"`
 	Sequence *int64 `json:"sequence_number"`
+	// ScheduledAt is a text, or missing where the database has no such column.
+	ScheduledAt json.RawMessage `json:"scheduled_at"`
+}
+
+// sequenceColumns are the columns of it that the database has.
+func sequenceColumns(schema *Schema) string {
+	if schema.Keyed() {
+		return "job_id,sequence_number,scheduled_at"
+	}
+	return "job_id,sequence_number"
 }
 
 // lastSamples gives the samples of the jobs with the highest numbers, as many as one answer holds.
-func (c *Client) lastSamples(ctx context.Context, ids []string) ([]sequenceRow, error) {
+func (c *Client) lastSamples(ctx context.Context, schema *Schema, ids []string) ([]sequenceRow, error) {
 	return c.sequences(ctx, func(rest *postgrest.Client) *postgrest.FilterBuilder {
-		return rest.From("samples").Select("job_id,sequence_number", "", false).In("job_id", ids).
+		return rest.From("samples").Select(sequenceColumns(schema), "", false).In("job_id", ids).
 			Order("sequence_number", descending).Limit(pageSize, "")
 	})
 }
@@ -125,7 +148,7 @@ func (c *Client) lastSamples(ctx context.Context, ids []string) ([]sequenceRow, 
 // writes samples of the job too. It reads one row of the key's index, for a job with too many samples to sort.
 func (c *Client) newestSample(ctx context.Context, id string) ([]sequenceRow, error) {
 	return c.sequences(ctx, func(rest *postgrest.Client) *postgrest.FilterBuilder {
-		return rest.From("samples").Select("job_id,sequence_number", "", false).Eq("job_id", id).
+		return rest.From("samples").Select("job_id,sequence_number,scheduled_at", "", false).Eq("job_id", id).
 			Gt("scheduled_at", "1970-01-01T00:00:00Z").
 			Order("scheduled_at", &postgrest.OrderOpts{NullsFirst: true}).Limit(1, "") // nulls first is the index's own order, read backwards
 	})

@@ -72,12 +72,12 @@ func (r row) dueBefore(g schedule.Grid, opts Options) time.Time {
 
 // found is what the tables hold of a job.
 type found struct {
-	due, samples, unscheduled                 int64
-	gaps                                      map[string]int64
-	missing, twice, sameTime, sameNumber, off int64
-	firstMissing, firstTwice, firstOff        []int64
-	newest                                    *time.Time
-	avgRTT, loss                              *float64
+	due, samples, unscheduled                       int64
+	gaps                                            map[string]int64
+	missing, twice, sameTime, sameNumber, off       int64
+	firstMissing, firstTwice, firstNumber, firstOff []int64
+	newest                                          *time.Time
+	avgRTT, loss                                    *float64
 }
 
 func inspect(ctx context.Context, conn *pgx.Conn, r row, p plan, list int) (f found, err error) {
@@ -86,7 +86,7 @@ func inspect(ctx context.Context, conn *pgx.Conn, r row, p plan, list int) (f fo
 			p.required.first, p.required.last, p.required.cadence,
 			p.allowed.first, p.allowed.last, p.allowed.cadence, !p.known, list,
 		).Scan(&f.due, &f.samples, &f.unscheduled, &f.gaps, &f.missing, &f.firstMissing, &f.twice, &f.firstTwice,
-			&f.sameTime, &f.sameNumber, &f.off, &f.firstOff, &f.newest, &f.avgRTT, &f.loss)
+			&f.sameTime, &f.sameNumber, &f.firstNumber, &f.off, &f.firstOff, &f.newest, &f.avgRTT, &f.loss)
 	})
 	return f, err
 }

@@ -48,6 +48,9 @@ select
   (select coalesce(array_agg(at order by at), '{}') from (select at from twice order by at limit $9) t),
   (select count(at) - count(distinct at) from stored),
   (select count(*) - count(distinct sequence_number) from stored),
+  (select coalesce(array_agg(at order by at), '{}') from (
+    select at from (select at, row_number() over (partition by sequence_number order by at) as use from stored) used where use > 1 and at is not null order by at limit $9
+  ) n),
   (select count(*) from off),
   (select coalesce(array_agg(at order by at), '{}') from (select at from off order by at limit $9) o),
   (select max(recorded_at) from stored),

@@ -33,8 +33,10 @@ type Job struct {
 	WithoutOutcomeAt []time.Time `json:"withoutOutcomeAt,omitempty"`
 	TwoOutcomesAt    []time.Time `json:"twoOutcomesAt,omitempty"`
 	// SameTime and SameNumber count samples whose scheduled_at or sequence_number another sample of the job has too.
-	SameTime   int64 `json:"sameTime"`
-	SameNumber int64 `json:"sameNumber"`
+	// SameNumberAt is when the first of the latter were due.
+	SameTime     int64       `json:"sameTime"`
+	SameNumber   int64       `json:"sameNumber"`
+	SameNumberAt []time.Time `json:"sameNumberAt,omitempty"`
 	// OffGrid counts outcomes at instants at which no slot is due.
 	OffGrid int64 `json:"offGrid"`
 	// Edited says that the job had another cadence, duration or start before: then only the slots after its last outcome on
@@ -52,7 +54,7 @@ func judge(r row, f found, opts Options) Job {
 		WithoutOutcome: f.missing, TwoOutcomes: f.twice, SameTime: f.sameTime, SameNumber: f.sameNumber, OffGrid: f.off,
 		Edited: f.off > 0 && !known,
 	}
-	j.WithoutOutcomeAt, j.TwoOutcomesAt = times(f.firstMissing), times(f.firstTwice)
+	j.WithoutOutcomeAt, j.TwoOutcomesAt, j.SameNumberAt = times(f.firstMissing), times(f.firstTwice), times(f.firstNumber)
 	if f.unscheduled > 0 {
 		// They are outcomes of slots, but nobody knows of which.
 		j.Due, j.WithoutOutcome, j.WithoutOutcomeAt = 0, 0, nil
@@ -64,7 +66,7 @@ func judge(r row, f found, opts Options) Job {
 	j.flaw(j.WithoutOutcome, "slot", "without an outcome", j.WithoutOutcomeAt)
 	j.flaw(f.twice, "slot", "with two outcomes", j.TwoOutcomesAt)
 	j.flaw(f.sameTime, "sample", "with the scheduled_at of another", nil)
-	j.flaw(f.sameNumber, "sample", "with the sequence_number of another", nil)
+	j.flaw(f.sameNumber, "sample", "with the sequence_number of another", j.SameNumberAt)
 	j.judgeTotals(r, f)
 	j.judgePing(r, f, opts)
 	if end := r.grid.End(); r.status == "running" && opts.Now.Sub(end) > overdue {
@@ -98,7 +100,8 @@ func (j *Job) judgePing(r row, f found, opts Options) {
 	if r.status != "completed" && r.ended != nil && opts.Now.Sub(*r.ended) < opts.Grace {
 		return
 	}
-	if r.lastPing == nil || !r.lastPing.Equal(*f.newest) {
+	// It may be a little newer: a slot that two processes asked about has the sample of the first.
+	if r.lastPing == nil || r.lastPing.Before(*f.newest) || r.lastPing.Sub(*f.newest) >= r.grid.Cadence {
 		ping := "null"
 		if r.lastPing != nil {
 			ping = instant(*r.lastPing)

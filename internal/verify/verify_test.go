@@ -91,17 +91,18 @@ func TestFlawsAreFound(t *testing.T) {
 				insert into samples (job_id, sequence_number, status, scheduled_at, recorded_at)
 					select job_id, sequence_number, status, scheduled_at, recorded_at from samples where sequence_number = 4;
 				update jobs set total_samples = 5, packet_loss_percent = 60`, due: 6,
-			want: "1 sample with the scheduled_at of another; 1 sample with the sequence_number of another"},
+			want: "1 sample with the scheduled_at of another; 1 sample with the sequence_number of another: 2026-01-01T00:00:40.123456Z"},
 		"a number that is used twice": {
 			sql: `update samples set sequence_number = 4 where sequence_number = 5`, due: 6,
-			want: "1 sample with the sequence_number of another"},
+			want: "1 sample with the sequence_number of another: 2026-01-01T00:00:50.123456Z"},
 		"figures that are not those of the samples": {
 			sql: `update jobs set total_samples = 5, avg_rtt_ms = 20.3, packet_loss_percent = null`, due: 6,
 			want: "total_samples is 5, and there are 4; avg_rtt_ms is 20.3, and that of the samples is 20.2; packet_loss_percent is null, and that of the samples is 50"},
 		"a last ping that trails": {
 			sql: `update jobs set last_ping_at = ` + at("40.01"), due: 6,
 			want: "last_ping_at is 2026-01-01T00:00:40.133456Z, and the newest sample is of 2026-01-01T00:00:50.133456Z"},
-		"an app that ended it early": {sql: `update jobs set status = 'cancelled', completed_at = ` + at("40.5"), due: 5},
+		"a last ping of a poll whose slot had a sample already": {sql: `update jobs set last_ping_at = ` + at("50.02"), due: 6},
+		"an app that ended it early":                            {sql: `update jobs set status = 'cancelled', completed_at = ` + at("40.5"), due: 5},
 		"an app that ended it without saying when": {
 			sql: `update jobs set status = 'failed', completed_at = null; delete from samples where sequence_number = 4`, due: 6,
 			want: "1 slot without an outcome: 2026-01-01T00:00:40.123456Z"},
