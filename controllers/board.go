@@ -90,11 +90,14 @@ func resume(job *v1alpha1.LatencyJob) *entry {
 	return e
 }
 
-// follow takes note of what the LatencyJob says now. The caller holds e.mu.
-func (e *entry) follow(job *v1alpha1.LatencyJob, now time.Time) {
+// follow takes note of what the LatencyJob says now, which the row has said for lag at most. The caller holds e.mu.
+func (e *entry) follow(job *v1alpha1.LatencyJob, now time.Time, lag time.Duration) {
 	grid := gridOf(&job.Spec)
 	if grid.Start.After(e.grid.Start) {
 		e.ledger.Restarted()
+	}
+	if grid.Cadence != e.grid.Cadence || !grid.Start.Equal(e.grid.Start) {
+		e.ledger.Regrid(now.Add(-lag))
 	}
 	e.grid = grid
 	e.problem = job.Annotations[v1alpha1.RowProblemAnnotation]

@@ -104,6 +104,8 @@ type LatencyJobReconciler struct {
 	PollTimeout time.Duration
 	// Workers is how many jobs are decided about at once.
 	Workers int
+	// Lag is how long it takes at most, when all is well, until a change of a row arrives.
+	Lag time.Duration
 
 	log  logr.Logger
 	bell *bell
@@ -151,7 +153,7 @@ func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	now := r.Clock.Now()
 	e.absentSince = time.Time{}
 	r.adopt(e, &job, now)
-	e.follow(&job, now)
+	e.follow(&job, now, r.Lag)
 	if e.gone {
 		e.wake = time.Time{}
 		return ctrl.Result{}, nil

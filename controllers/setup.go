@@ -54,6 +54,9 @@ type Set struct {
 	Statuses    *StatusReconciler
 }
 
+// mirrorTime is how long a sync takes at most, when all is well.
+const mirrorTime = 2 * time.Second
+
 // SetUp makes the reconcilers and registers them with the manager.
 func SetUp(mgr ctrl.Manager, p Parts) (*Set, error) {
 	statuses := &StatusReconciler{
@@ -69,6 +72,7 @@ func SetUp(mgr ctrl.Manager, p Parts) (*Set, error) {
 	jobs := &LatencyJobReconciler{
 		Client: mgr.GetClient(), Clock: p.Clock, Board: p.Board, Poller: p.Poller, Outbox: p.Outbox, Ownership: p.Ownership,
 		Observer: p.Observer, Health: p.Health, Completions: completions, Statuses: statuses, Auditor: auditor, PollTimeout: p.PollTimeout, Workers: p.Workers,
+		Lag: p.SyncEvery + mirrorTime,
 	}
 	auditor.Clock, auditor.Log, auditor.Board, auditor.Outbox = p.Clock, p.Log.WithName("audit"), p.Board, p.Outbox
 	auditor.Observer, auditor.History, auditor.Statuses, auditor.Keyed, auditor.Wake = p.Observer, p.History, statuses, p.Keyed, jobs.Wake

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -52,14 +51,15 @@ func statusOf(job *v1alpha1.LatencyJob, f facts, now time.Time) v1alpha1.Latency
 		Checkpoint: checkpointOf(&stored, f.sequence),
 		Conditions: append([]metav1.Condition(nil), job.Status.Conditions...),
 	}
-	if share, ok := account.Totals.Loss(); ok {
-		status.Loss = percent(share)
+	t := &account.Totals
+	if answered := t.Success + t.Missed; answered > 0 {
+		status.Loss = percent(t.Missed, answered)
 	}
-	if share, ok := account.Totals.Errors(); ok {
-		status.Errors = percent(share)
+	if all := t.Samples(); all > 0 {
+		status.Errors = percent(t.SystemError, all)
 	}
-	if mean, ok := account.Totals.JitterMean(); ok {
-		status.Jitter = milliseconds(mean)
+	if t.JitterCount > 0 {
+		status.Jitter = milliseconds(t.JitterSum, t.JitterCount)
 	}
 	switch f.decision.phase {
 	case v1alpha1.PhasePending, v1alpha1.PhaseRunning:
@@ -88,15 +88,15 @@ func slotCounts(job *v1alpha1.LatencyJob, l *ledger.Ledger, phase v1alpha1.JobPh
 }
 
 func rttSummary(a *ledger.Account) *v1alpha1.RTTSummary {
-	mean, ok := a.Totals.RTTMean()
-	if !ok {
+	t := &a.Totals
+	if t.RTTCount == 0 {
 		return nil
 	}
 	return &v1alpha1.RTTSummary{
-		Last: milliseconds(a.RTT),
-		Min:  milliseconds(a.Totals.RTTMin),
-		Avg:  milliseconds(mean),
-		Max:  milliseconds(a.Totals.RTTMax),
+		Last: milliseconds(a.RTT, 1),
+		Min:  milliseconds(t.RTTMin, 1),
+		Avg:  milliseconds(t.RTTSum, t.RTTCount),
+		Max:  milliseconds(t.RTTMax, 1),
 	}
 }
 
@@ -257,13 +257,22 @@ func isDown(status *v1alpha1.LatencyJobStatus) bool {
 	return status.Phase == v1alpha1.PhaseRunning && status.Last != nil && status.Last.MissesInARow >= ledger.DownAfter
 }
 
-// milliseconds writes a round-trip time for people: 12.345ms.
-func milliseconds(d time.Duration) string {
-	return strconv.FormatFloat(ledger.Milliseconds(d), 'f', 3, 64) + "ms"
+// milliseconds writes the mean of n round-trip times for people: 12.345ms. Like percent it rounds halves up, as PostgreSQL does,
+// so that a figure reads the same in both places.
+func milliseconds(sum time.Duration, n int64) string {
+	unit := n * int64(time.Microsecond)
+	micros := int64(sum) / unit
+	if 2*(int64(sum)%unit) >= unit {
+		micros++
+	}
+	return fmt.Sprintf("%d.%03dms", micros/1000, micros%1000)
 }
 
-// percent writes a share for people: 0.28%.
-func percent(share float64) string { return strconv.FormatFloat(share*100, 'f', 2, 64) + "%" }
+// percent writes a share of a whole for people: 0.28%.
+func percent(part, whole int64) string {
+	hundredths := (2*10_000*part + whole) / (2 * whole)
+	return fmt.Sprintf("%d.%02d%%", hundredths/100, hundredths%100)
+}
 
 // clip bounds a text to what the API accepts, in whole characters.
 func clip(s string, n int) string {

@@ -124,6 +124,23 @@ func away() *ledger.Ledger {
 	return &l
 }
 
+func TestFiguresAreRoundedAsPostgreSQLDoes(t *testing.T) {
+	for _, tc := range []struct{ got, want string }{
+		{milliseconds(42973*time.Microsecond, 2), "21.487ms"},
+		{milliseconds(42972999*time.Nanosecond, 2), "21.486ms"},
+		{milliseconds(time.Microsecond/2, 1), "0.001ms"},
+		{milliseconds(24*time.Hour, 1), "86400000.000ms"},
+		{percent(1, 800), "0.13%"},
+		{percent(0, 7), "0.00%"},
+		{percent(7, 7), "100.00%"},
+		{percent(1, 3), "33.33%"},
+	} {
+		if tc.got != tc.want {
+			t.Errorf("got %s, want %s", tc.got, tc.want)
+		}
+	}
+}
+
 func TestTransitions(t *testing.T) {
 	down := &v1alpha1.LatencyJobStatus{
 		Phase: v1alpha1.PhaseRunning, Last: &v1alpha1.LastSample{Status: "missed", MissesInARow: 3}, LastError: &v1alpha1.LastError{Message: "no reply"},

@@ -211,6 +211,14 @@ func (l *Ledger) lose(slots Stretch, why Reason) []Unmeasured {
 	return []Unmeasured{{Slots: slots.Slots, Gap: l.gap}}
 }
 
+// Regrid says that the job has another grid since an instant: slots of the new one that were due before never were slots.
+// Otherwise a job whose cadence becomes shorter would seem to have missed many.
+func (l *Ledger) Regrid(since time.Time) {
+	if until := l.account.Until; l.flight == nil && !until.IsZero() && until.Before(since) {
+		l.account.Until = since.Add(-time.Microsecond)
+	}
+}
+
 // Restarted forgets what is about the run of a job and not about its samples: it is to be called when a job that was over
 // begins anew.
 func (l *Ledger) Restarted() {

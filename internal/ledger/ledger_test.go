@@ -136,6 +136,32 @@ func TestChangedGridGoesOnAfterTheNewestSlot(t *testing.T) {
 	}
 }
 
+func TestANewGridBeginsWhenItWasMade(t *testing.T) {
+	fine := schedule.Grid{Start: start, Cadence: time.Second, Duration: time.Minute}
+	for name, tc := range map[string]struct {
+		since int
+		want  int64
+	}{
+		"long after the newest slot": {27, 27},
+		"just after it":              {21, 21},
+		"before it":                  {15, 21},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var l Ledger
+			poll(&l, 2, success(10)) // due 20 s after the start
+			l.Regrid(at(tc.since))
+			if got := l.First(fine); got != tc.want {
+				t.Errorf("goes on with slot %d, want %d", got, tc.want)
+			}
+		})
+	}
+	var fresh Ledger
+	fresh.Regrid(at(30))
+	if got := fresh.First(fine); got != 0 {
+		t.Errorf("a job that nothing is known about begins with slot %d", got)
+	}
+}
+
 func TestTotals(t *testing.T) {
 	var l Ledger
 	for i, o := range []Outcome{success(10), failure(sample.Missed), success(14.5), failure(sample.SystemError), success(12.25)} {
@@ -154,14 +180,8 @@ func TestTotals(t *testing.T) {
 	if loss, ok := got.Loss(); !ok || loss != 0.25 {
 		t.Errorf("loss %v %v, want 0.25: a system error says nothing about the device", loss, ok)
 	}
-	if share, ok := got.Errors(); !ok || share != 0.2 {
-		t.Errorf("errors %v %v, want 0.2", share, ok)
-	}
 	if mean, ok := got.RTTMean(); !ok || mean != 12250*time.Microsecond {
 		t.Errorf("mean %v %v", mean, ok)
-	}
-	if mean, ok := got.JitterMean(); !ok || mean != 3375*time.Microsecond {
-		t.Errorf("mean jitter %v %v", mean, ok)
 	}
 	if a.RTT != 12250*time.Microsecond || !a.RTTAt.Equal(grid.Due(4)) {
 		t.Errorf("newest round-trip time %v of %s", a.RTT, a.RTTAt)
@@ -180,9 +200,6 @@ func TestNothingMeasuredHasNoShares(t *testing.T) {
 	}
 	if _, ok := totals.RTTMean(); ok {
 		t.Error("a mean without a measured sample")
-	}
-	if _, ok := (&Totals{}).Errors(); ok {
-		t.Error("an error share without a sample")
 	}
 }
 

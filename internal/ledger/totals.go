@@ -27,14 +27,8 @@ func (t *Totals) Samples() int64 { return t.Success + t.Missed + t.SystemError }
 // Loss is missed / (success + missed); false when nothing could be measured.
 func (t *Totals) Loss() (share float64, ok bool) { return ratio(t.Missed, t.Success+t.Missed) }
 
-// Errors is the share of samples that are system errors; false without samples.
-func (t *Totals) Errors() (share float64, ok bool) { return ratio(t.SystemError, t.Samples()) }
-
 // RTTMean is the mean round-trip time; false without a successful sample.
 func (t *Totals) RTTMean() (time.Duration, bool) { return mean(t.RTTSum, t.RTTCount) }
-
-// JitterMean is the mean jitter; false without one.
-func (t *Totals) JitterMean() (time.Duration, bool) { return mean(t.JitterSum, t.JitterCount) }
 
 func (t *Totals) add(s sample.Sample) {
 	switch s.Status {
