@@ -145,7 +145,8 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 		Poller: controllers.NewPoller(out.prober, opts.MaxPollsInFlight), Health: &controllers.PollHealth{},
 		History: out.database, Reports: out.database,
 		Ownership: controllers.Everything{}, Leadership: election, Trouble: func() outbox.Trouble { return box.Status().Trouble },
-		Keyed: func() bool { s := out.database.Schema(); return s == nil || s.Keyed() }, Ahead: watch.ahead, Log: log,
+		Keyed:     func() bool { s := out.database.Schema(); return s == nil || s.Keyed() },
+		KeepsGaps: func() bool { s := out.database.Schema(); return s == nil || s.KeepsGaps() }, Ahead: watch.ahead, Log: log,
 		PollTimeout: time.Duration(opts.PollTimeout), SyncEvery: time.Duration(opts.PollInterval), KeepFinished: opts.KeepFinished,
 		Workers: workers, StatusBudget: rate.NewLimiter(rate.Limit(opts.StatusWritesPerSecond), max(1, int(opts.StatusWritesPerSecond))),
 	}

@@ -19,6 +19,8 @@ const (
 	// than one's own account is read in vain.
 	auditChunk  = 50
 	auditSpread = 10 * time.Minute
+	// auditRows is about how many rows are read at once, which are held in memory.
+	auditRows = 20_000
 	// collect is how long a round waits for more jobs: at a start all of them come within moments.
 	collect = 20 * time.Millisecond
 	// firstAudit and lastAudit bound the time between two rounds while something remains unknown.
@@ -92,29 +94,47 @@ type question struct {
 	id    string
 	entry *entry
 	after time.Time
-	parts int // to see whether more has become unknown since
+	parts int   // to see whether more has become unknown since
+	rows  int64 // that the answer may have
 }
 
-// round asks once about everything that is unknown, and tells whether something remains so.
+// round asks once about everything that is unknown, and tells whether something remains so. Jobs about which there is no
+// answer do not keep the others from theirs; a database that is away does.
 func (a *Auditor) round(ctx context.Context) (remains bool) {
-	questions, waiting := a.questions()
-	remains = waiting
+	questions, remains := a.questions()
 	for len(questions) > 0 && ctx.Err() == nil {
-		n := 1
-		for n < min(auditChunk, len(questions)) && questions[n].after.Sub(questions[0].after) <= auditSpread {
-			n++
-		}
-		if err := a.ask(ctx, questions[:n]); err != nil {
-			remains = true
-			a.release(questions)
-			if !errors.Is(err, supabase.ErrNoHistory) && ctx.Err() == nil {
-				a.Log.V(1).Info("What became of earlier slots cannot be looked up at present", "error", err.Error())
+		n := a.together(questions)
+		err := a.ask(ctx, questions[:n])
+		if err != nil && n > 1 && !supabase.Away(err) && !errors.Is(err, supabase.ErrNoHistory) {
+			err = nil
+			for one := range slices.Chunk(questions[:n], 1) {
+				err = errors.Join(err, a.ask(ctx, one))
 			}
+		}
+		if err != nil {
+			remains = true
+			a.Log.V(1).Info("What became of earlier slots cannot be looked up at present", "error", err.Error())
+		}
+		if supabase.Away(err) || errors.Is(err, supabase.ErrNoHistory) {
+			a.release(questions)
 			return remains
 		}
+		a.release(questions[:n])
 		questions = questions[n:]
 	}
 	return remains
+}
+
+// together is how many of the questions, the oldest first, are asked at once.
+func (a *Auditor) together(questions []question) int {
+	n, rows := 1, questions[0].rows
+	for n < min(auditChunk, len(questions)) && questions[n].after.Sub(questions[0].after) <= auditSpread {
+		if rows += questions[n].rows; rows > auditRows {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // questions lists what is unknown, the oldest first. What an earlier process measured of a job has to be in the database
@@ -123,8 +143,8 @@ func (a *Auditor) questions() (list []question, waiting bool) {
 	for id, e := range a.Board.snapshot() {
 		e.mu.Lock()
 		after, parts := e.ledger.Asks()
+		q := question{id: id, entry: e, after: after, parts: parts, rows: e.ledger.Unknown()}
 		e.mu.Unlock()
-		q := question{id: id, entry: e, after: after, parts: parts}
 		switch {
 		case parts == 0:
 		case a.Outbox.Inherited(id) > 0:
@@ -151,47 +171,54 @@ func (a *Auditor) release(questions []question) {
 	}
 }
 
-// ask looks up what the database has of some jobs.
+// ask looks up what the database has of some jobs. A role that may not know is not asked again, and a database that cannot
+// know slots is not asked at all: then what this process saw is all that counts.
 func (a *Auditor) ask(ctx context.Context, questions []question) error {
-	samples, gaps := map[string][]sample.Sample{}, map[string][]ledger.Gap{}
-	if a.Keyed() {
-		since := make(map[string]time.Time, len(questions))
-		for _, q := range questions {
-			since[q.id] = q.after
-		}
-		stored, err := a.History.SamplesSince(ctx, since)
-		if err != nil {
-			return err
-		}
-		for _, s := range stored {
-			samples[s.JobID] = append(samples[s.JobID], sampleOf(&s))
-		}
-		rows, err := a.History.GapsSince(ctx, since)
-		if err != nil {
-			return err
-		}
-		for _, g := range rows {
-			gaps[g.JobID] = append(gaps[g.JobID], ledger.GapOf(g))
-		}
+	if !a.Keyed() {
+		a.answer(questions, func(_ question, e *entry) { e.ledger.Resolve(e.grid, nil, nil) })
+		return nil
 	}
+	since := make(map[string]time.Time, len(questions))
 	for _, q := range questions {
-		a.answer(q, samples[q.id], gaps[q.id])
+		since[q.id] = q.after
 	}
-	a.release(questions)
+	samples, gaps := map[string][]sample.Sample{}, map[string][]ledger.Gap{}
+	stored, err := a.History.SamplesSince(ctx, since)
+	if supabase.MayNotRead(err) {
+		a.answer(questions, func(_ question, e *entry) { e.ledger.Forgo() })
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i := range stored {
+		samples[stored[i].JobID] = append(samples[stored[i].JobID], sampleOf(&stored[i]))
+	}
+	rows, err := a.History.GapsSince(ctx, since)
+	if err != nil {
+		return err
+	}
+	for _, g := range rows {
+		gaps[g.JobID] = append(gaps[g.JobID], ledger.GapOf(g))
+	}
+	a.answer(questions, func(q question, e *entry) {
+		handOver(a.Outbox, a.Observer, q.id, e.ledger.Resolve(e.grid, samples[q.id], gaps[q.id]))
+	})
 	return nil
 }
 
-// answer settles one question. One that has changed since it was asked stays open: the answer may be older than it.
-func (a *Auditor) answer(q question, samples []sample.Sample, gaps []ledger.Gap) {
-	e := q.entry
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if after, parts := e.ledger.Asks(); parts != q.parts || !after.Equal(q.after) {
-		a.Need()
-		return
+// answer settles questions. One that has changed since it was asked stays open: the answer may be older than it.
+func (a *Auditor) answer(questions []question, settle func(question, *entry)) {
+	for _, q := range questions {
+		q.entry.mu.Lock()
+		if after, parts := q.entry.ledger.Asks(); parts == q.parts && after.Equal(q.after) {
+			settle(q, q.entry)
+			a.Statuses.mark(q.entry, q.id, routine)
+		} else {
+			a.Need()
+		}
+		q.entry.mu.Unlock()
 	}
-	handOver(a.Outbox, a.Observer, q.id, e.ledger.Resolve(e.grid, samples, gaps))
-	a.Statuses.mark(e, q.id, routine)
 }
 
 // sampleOf is a sample as the database has it.

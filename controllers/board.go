@@ -10,6 +10,7 @@ import (
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/internal/ledger"
+	"github.com/soundcheck-io/latency-operator/internal/sample"
 	"github.com/soundcheck-io/latency-operator/internal/schedule"
 )
 
@@ -96,9 +97,7 @@ func (e *entry) follow(job *v1alpha1.LatencyJob, now time.Time, lag time.Duratio
 	if grid.Start.After(e.grid.Start) {
 		e.ledger.Restarted()
 	}
-	if grid.Cadence != e.grid.Cadence || !grid.Start.Equal(e.grid.Start) {
-		e.ledger.Regrid(now.Add(-lag))
-	}
+	e.ledger.Follow(grid, now.Add(-lag))
 	e.grid = grid
 	e.problem = job.Annotations[v1alpha1.RowProblemAnnotation]
 	switch {
@@ -147,6 +146,21 @@ func (b *Board) Present(jobID string) {
 // Rejected notes why the database refused a sample of the job.
 func (b *Board) Rejected(jobID, why string) {
 	b.update(jobID, func(e *entry) { e.rejected = why })
+}
+
+// Lost takes a sample out of the figures that will never be in the database.
+func (b *Board) Lost(s sample.Sample) {
+	b.update(s.JobID, func(e *entry) { e.ledger.Lose(s) })
+}
+
+// runs takes note of a row that said running after an instant: if the job was over before, it is to go on, and runs tells so.
+func (b *Board) runs(jobID string, after time.Time) (again bool) {
+	b.update(jobID, func(e *entry) {
+		if again = e.end.state != "" && e.end.at.Before(after); again {
+			e.end, e.closed, e.endSeen = end{}, end{}, time.Time{}
+		}
+	})
+	return again
 }
 
 func (b *Board) update(jobID string, f func(*entry)) {

@@ -19,6 +19,8 @@ func checkpointOf(a *ledger.Account, sequence int64) *v1alpha1.Checkpoint {
 	t := &a.Totals
 	c := &v1alpha1.Checkpoint{
 		AccountedUntil: instant(a.Until),
+		GridStart:      instant(a.Start),
+		GridSince:      instant(a.Since),
 		CadenceSeconds: int32(a.Cadence / time.Second), //nolint:gosec // a day at most
 		Success:        t.Success,
 		Missed:         t.Missed,
@@ -56,11 +58,14 @@ func numberedUntil(job *v1alpha1.LatencyJob) (int64, bool) {
 func accountOf(s *v1alpha1.LatencyJobStatus) ledger.Account {
 	a := ledger.Account{Recent: recentOf(s)}
 	c := s.Checkpoint
-	if c == nil || c.AccountedUntil == nil {
+	if c == nil || c.AccountedUntil == nil || c.GridStart == nil || c.CadenceSeconds <= 0 {
 		return a
 	}
 	a.Until = c.AccountedUntil.UTC()
-	a.Cadence = time.Duration(c.CadenceSeconds) * time.Second
+	a.Start, a.Cadence = c.GridStart.UTC(), time.Duration(c.CadenceSeconds)*time.Second
+	if c.GridSince != nil {
+		a.Since = c.GridSince.UTC()
+	}
 	a.Foreign = c.Foreign
 	a.Totals = ledger.Totals{
 		Success: c.Success, Missed: c.Missed, SystemError: c.SystemError,

@@ -22,8 +22,14 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
-// settleEvery is how often a job that is over is looked at while its last samples are on their way.
-const settleEvery = 2 * time.Second
+const (
+	// settleEvery is how often a job that is over is looked at at first, and longestWait at last, while its last samples are on
+	// their way.
+	settleEvery = 2 * time.Second
+	longestWait = 30 * time.Second
+	// longestRetry is the same while its row cannot be ended, which takes reading all its samples each time.
+	longestRetry = 5 * time.Minute
+)
 
 // Finisher ends jobs in the database.
 type Finisher interface {
@@ -60,6 +66,8 @@ type CompletionReconciler struct {
 	Statuses *StatusReconciler
 	// Ahead is how far our clock is ahead of the database's, as far as is known.
 	Ahead func() time.Duration
+	// KeepsGaps tells whether the database has a place for slots without a sample.
+	KeepsGaps func() bool
 
 	log  logr.Logger
 	bell *bell
@@ -98,51 +106,41 @@ func (r *CompletionReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if !d.settling {
 		return ctrl.Result{}, nil
 	}
-	again := ctrl.Result{RequeueAfter: settleWait(&job, r.Clock.Now())}
 	if !d.close {
-		return again, nil
+		return ctrl.Result{RequeueAfter: r.wait(e, longestWait)}, nil
 	}
 	state, err := r.settle(ctx, &job, e)
 	switch {
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("end job %s in the database: %w", job.Spec.JobID, err)
 	case state == v1alpha1.StateRunning:
-		return again, nil
+		return ctrl.Result{RequeueAfter: r.wait(e, longestRetry)}, nil
 	}
 	r.log.Info("Job ended", "job", job.Spec.JobID, "as", state)
 	r.Statuses.mark(e, job.Name, urgent)
 	return ctrl.Result{}, nil
 }
 
-// settleWait is how soon a job that is over is looked at again: in an outage of hours thousands may wait.
-func settleWait(job *v1alpha1.LatencyJob, now time.Time) time.Duration {
-	return min(max(now.Sub(gridOf(&job.Spec).End())/10, settleEvery), 30*time.Second)
+// wait is how soon a job that is over is looked at again: the longer ago that was the later, because in an outage of hours
+// thousands may wait.
+func (r *CompletionReconciler) wait(e *entry, most time.Duration) time.Duration {
+	e.mu.Lock()
+	over := e.grid.End()
+	if !e.endSeen.IsZero() {
+		over = earliest(over, e.endSeen)
+	}
+	e.mu.Unlock()
+	return min(max(r.Clock.Since(over)/10, settleEvery), most)
 }
 
-// settle closes the books of a job and gives the state that its row is in then: Running when the question stays open, because
-// the row was not found, or says that the job runs on, or on another grid, which the sync brings. A row that no longer says
-// running keeps what it says.
+// settle closes the books of a job and gives the state that its row is in then: Running when the question stays open. A row that
+// no longer says running keeps what it says.
 func (r *CompletionReconciler) settle(ctx context.Context, job *v1alpha1.LatencyJob, e *entry) (v1alpha1.JobState, error) {
 	rows, err := r.Finisher.JobsByID(ctx, []string{job.Name})
-	if err != nil || len(rows) != 1 {
+	if err != nil || len(rows) != 1 || !r.ripe(job, &rows[0]) {
 		return v1alpha1.StateRunning, err
 	}
-	row := &rows[0]
-	grid := gridOf(&job.Spec)
-	state, known := stateOf(row.Status)
-	switch now := r.Clock.Now(); {
-	case !known: // what says something unknown does not run
-		state = v1alpha1.StateFailed
-	case state != v1alpha1.StateRunning:
-	case job.Spec.State != v1alpha1.StateRunning:
-		return v1alpha1.StateRunning, nil // runs again
-	case now.Add(-max(0, r.Ahead())).Before(grid.End()):
-		return v1alpha1.StateRunning, nil // our clock is ahead: the job is not over yet where its row is
-	default:
-		if img := imageOf(row); img.spec == nil || !gridOf(img.spec).Equal(grid) {
-			return v1alpha1.StateRunning, nil
-		}
-	}
+	row, grid := &rows[0], gridOf(&job.Spec)
 	account, err := r.balance(ctx, job.Name, e, over(row, e, grid))
 	if err != nil {
 		return v1alpha1.StateRunning, err
@@ -152,18 +150,15 @@ func (r *CompletionReconciler) settle(ctx context.Context, job *v1alpha1.Latency
 			return v1alpha1.StateRunning, err
 		}
 	}
-	var matched bool
-	if state == v1alpha1.StateRunning {
-		state = endOf(&job.Spec, account)
-		matched, err = r.Finisher.EndJob(ctx, *row, strings.ToLower(string(state)), r.Clock.Now(), summaryOf(account), reportOfEnd(state, account))
-	} else {
-		matched, err = r.Finisher.CloseJob(ctx, *row, summaryOf(account), reportOfEnd(state, account))
-	}
+	state, matched, err := r.conclude(ctx, job, row, account)
 	if err != nil || !matched {
 		return v1alpha1.StateRunning, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.ledger.InFlight() || !e.grid.Equal(grid) { // started anew meanwhile
+		return v1alpha1.StateRunning, nil
+	}
 	e.ledger.Settle(*account)
 	e.report = reported{known: true, now: reportOfEnd(state, account)}
 	e.closed = end{state: state, at: r.Clock.Now(), grid: grid}
@@ -171,6 +166,39 @@ func (r *CompletionReconciler) settle(ctx context.Context, job *v1alpha1.Latency
 		e.end = e.closed
 	}
 	return state, nil
+}
+
+// ripe tells whether the books can be closed: the row has ended, or may be ended now. It may not be if it runs again, or on
+// another grid, both of which the sync brings, or if our clock is ahead and the job is not over yet where its row is.
+func (r *CompletionReconciler) ripe(job *v1alpha1.LatencyJob, row *supabase.Job) bool {
+	grid := gridOf(&job.Spec)
+	switch {
+	case row.Status != "running":
+		return true
+	case job.Spec.State != v1alpha1.StateRunning:
+		return false
+	case r.Clock.Now().Add(-max(0, r.Ahead())).Before(grid.End()):
+		return false
+	}
+	img := imageOf(row)
+	return img.spec != nil && gridOf(img.spec).Equal(grid)
+}
+
+// conclude writes what the job came to, and how it ended if its row does not say so yet. It tells whether the row still was what
+// it was when it was read.
+func (r *CompletionReconciler) conclude(ctx context.Context, job *v1alpha1.LatencyJob, row *supabase.Job, account *ledger.Account) (state v1alpha1.JobState, matched bool, err error) {
+	sum := summaryOf(account)
+	if row.Status == "running" {
+		state = endOf(&job.Spec, account)
+		matched, err = r.Finisher.EndJob(ctx, *row, strings.ToLower(string(state)), r.Clock.Now(), sum, reportOfEnd(state, account))
+		return state, matched, err
+	}
+	state, known := stateOf(row.Status)
+	if !known { // what says something unknown does not run
+		state = v1alpha1.StateFailed
+	}
+	matched, err = r.Finisher.CloseJob(ctx, *row, sum, reportOfEnd(state, account))
+	return state, matched, err
 }
 
 // over is when the job was over: at its end, or when somebody ended it in the app.
@@ -191,14 +219,18 @@ func over(row *supabase.Job, e *entry, grid schedule.Grid) time.Time {
 	return earliest(at, grid.End())
 }
 
-// balance brings the slots of a job and what the database has of them together: each gets one outcome there.
+// balance brings the slots of a job and what the database has of them together: each gets one outcome there. Where the
+// database does not tell what it has, what this process knows has to do.
 func (r *CompletionReconciler) balance(ctx context.Context, id string, e *entry, over time.Time) (*ledger.Account, error) {
 	var count ledger.Count
 	err := r.Finisher.EachSample(ctx, id, func(s supabase.Stored) { count.Add(sampleOf(&s)) })
-	blind := errors.Is(err, supabase.ErrNoHistory)
-	if err != nil && !blind {
+	switch {
+	case errors.Is(err, supabase.ErrNoHistory):
+		return r.guess(id, e), nil
+	case err != nil:
 		return nil, err
 	}
+	kept := r.KeepsGaps()
 	rows, err := r.Finisher.GapsSince(ctx, map[string]time.Time{id: {}})
 	if err != nil && !errors.Is(err, supabase.ErrNoHistory) {
 		return nil, err
@@ -207,39 +239,52 @@ func (r *CompletionReconciler) balance(ctx context.Context, id string, e *entry,
 	for i := range rows {
 		gaps[i] = ledger.GapOf(rows[i])
 	}
-	b := r.close(id, e, over, &count, gaps, blind)
-	var put []sample.Gap
-	for _, g := range b.Put {
-		put = append(put, g.Of(id))
+	e.mu.Lock()
+	if last := e.grid.At(over.Add(-time.Microsecond)); last >= 0 {
+		e.ledger.Skip(e.grid, last, ledger.OperatorDown)
+	}
+	b := e.ledger.Close(e.grid, over, &count, gaps, kept)
+	e.mu.Unlock()
+	if err := r.post(ctx, id, &b); err != nil {
+		return nil, err
+	}
+	return &b.Account, nil
+}
+
+// guess is the account of a job where the database does not show its samples. If there may be some, slots that this process did
+// not see stay unknown: better no outcome than two.
+func (r *CompletionReconciler) guess(id string, e *entry) *ledger.Account {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	account := e.ledger.Account()
+	if account.Totals.Samples() > 0 {
+		e.ledger.Forgo()
+		return &account
+	}
+	handOver(r.Outbox, r.Observer, id, e.ledger.Resolve(e.grid, nil, nil))
+	return new(e.ledger.Account())
+}
+
+// post writes what a balance changes.
+func (r *CompletionReconciler) post(ctx context.Context, id string, b *ledger.Balance) error {
+	put := make([]sample.Gap, len(b.Put))
+	for i, g := range b.Put {
+		put[i] = g.Of(id)
 	}
 	if len(put) > 0 {
 		if err := r.Finisher.PutGaps(ctx, put); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, g := range b.Remove {
 		if err := r.Finisher.DeleteGap(ctx, g.Of(id)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, u := range b.Lost {
 		r.Observer.Unmeasured(u.Gap.Reason, u.Slots)
 	}
-	return &b.Account, nil
-}
-
-// close computes the balance. Where the database cannot tell what it has, what this process knows has to do.
-func (r *CompletionReconciler) close(id string, e *entry, over time.Time, count *ledger.Count, gaps []ledger.Gap, blind bool) ledger.Balance {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if last := e.grid.At(over.Add(-1)); last >= 0 {
-		e.ledger.Skip(e.grid, last, ledger.OperatorDown)
-	}
-	if !blind {
-		return e.ledger.Close(count, gaps)
-	}
-	handOver(r.Outbox, r.Observer, id, e.ledger.Resolve(e.grid, nil, nil))
-	return ledger.Balance{Account: e.ledger.Account()}
+	return nil
 }
 
 // stateOf is the state of a row; false when the row says something unknown.

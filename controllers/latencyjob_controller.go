@@ -184,8 +184,10 @@ func (r *LatencyJobReconciler) adopt(e *entry, job *v1alpha1.LatencyJob, now tim
 		e.ledger.Recall(ledger.Duration(rtt), due)
 	}
 	if job.Spec.State == v1alpha1.StateRunning && e.end.state == "" {
-		e.ledger.Adopt(gridOf(&job.Spec), now, idleReason(&job.Spec))
-		e.hold = now.Add(askFirst)
+		grid := gridOf(&job.Spec)
+		e.ledger.Adopt(grid, now, idleReason(&job.Spec))
+		// Waiting must not cost the slot that it is for.
+		e.hold = earliest(now.Add(askFirst), grid.Due(grid.At(now)+1).Add(-grid.Cadence/10))
 		r.Auditor.Need()
 	}
 }

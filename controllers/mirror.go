@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
@@ -140,10 +141,11 @@ func compare(rows []supabase.Job, jobs []v1alpha1.LatencyJob, gone map[string]bo
 	return p
 }
 
-// expired tells whether a finished LatencyJob has been visible for long enough.
+// expired tells whether a finished LatencyJob has been visible for long enough. As long as its books are open it is needed.
 func expired(job *v1alpha1.LatencyJob, now time.Time, ttl time.Duration) bool {
 	done := job.Status.CompletionTime
-	return done != nil && isFinal(job.Status.Phase) && now.Sub(done.Time) >= ttl
+	return done != nil && isFinal(job.Status.Phase) && now.Sub(done.Time) >= ttl &&
+		meta.IsStatusConditionTrue(job.Status.Conditions, v1alpha1.ConditionComplete)
 }
 
 func isMirrored(job *v1alpha1.LatencyJob) bool {

@@ -93,8 +93,12 @@ func finished(ago time.Duration) func(*v1alpha1.LatencyJob) {
 		j.Spec.State = v1alpha1.StateCompleted
 		j.Status.Phase = v1alpha1.PhaseCompleted
 		j.Status.CompletionTime = &metav1.Time{Time: start.Add(-ago)}
+		j.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionComplete, Status: metav1.ConditionTrue}}
 	}
 }
+
+// unsettled takes from a finished job that its books are closed.
+func unsettled(j *v1alpha1.LatencyJob) { j.Status.Conditions[0].Status = metav1.ConditionFalse }
 
 func TestCompare(t *testing.T) {
 	bad := func(r *supabase.Job) { r.CadenceSeconds = 0 }
@@ -133,6 +137,7 @@ func TestCompare(t *testing.T) {
 		"gone, but there it is":     {rows: []supabase.Job{rowOf(nil)}, jobs: []v1alpha1.LatencyJob{jobOf(nil)}, gone: true},
 		"finished lately":           {jobs: []v1alpha1.LatencyJob{jobOf(finished(23 * time.Hour))}},
 		"finished long ago":         {jobs: []v1alpha1.LatencyJob{jobOf(finished(24 * time.Hour))}, remove: 1},
+		"finished, books open":      {jobs: []v1alpha1.LatencyJob{jobOf(func(j *v1alpha1.LatencyJob) { finished(48 * time.Hour)(j); unsettled(j) })}},
 		"ended, status not written": {jobs: []v1alpha1.LatencyJob{jobOf(func(j *v1alpha1.LatencyJob) { j.Spec.State = v1alpha1.StateCancelled })}},
 	} {
 		t.Run(name, func(t *testing.T) {

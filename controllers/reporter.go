@@ -3,6 +3,7 @@ package controllers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -71,27 +72,31 @@ type telling struct {
 	report  supabase.Report
 	summary supabase.Summary
 	at      time.Time // of the summary before
+	was     reported
 }
 
-// round tells what has changed. It gives up at the first error: whatever causes it would make the others fail too.
+// round tells what has changed. A row that cannot be told does not keep the others from it; a database that is away does.
 func (r *Reporter) round(ctx context.Context) error {
 	unknown, changed, summaries := r.collect()
-	if err := r.lookUp(ctx, unknown); err != nil {
-		return err
-	}
-	if err := r.tell(ctx, changed); err != nil {
-		return err
+	failed := r.lookUp(ctx, unknown)
+	if !supabase.Away(failed) {
+		failed = errors.Join(failed, r.tell(ctx, changed))
 	}
 	slices.SortFunc(summaries, func(a, b telling) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
 	for _, s := range summaries[:min(summariesPerRound, len(summaries))] {
-		if err := r.Table.SummarizeJob(ctx, s.id, s.summary); err != nil {
-			return err
+		if supabase.Away(failed) {
+			return failed
 		}
+		err := r.Table.SummarizeJob(ctx, s.id, s.summary)
+		failed = errors.Join(failed, err)
 		s.entry.mu.Lock()
-		s.entry.report.samples, s.entry.report.at = s.summary.Samples, r.Clock.Now()
+		s.entry.report.at = r.Clock.Now() // one that is refused waits for its next turn, too
+		if err == nil {
+			s.entry.report.samples = s.summary.Samples
+		}
 		s.entry.mu.Unlock()
 	}
-	return nil
+	return failed
 }
 
 // collect lists the jobs of which is unknown what their rows say, those whose rows say something else than they should, and
@@ -104,7 +109,7 @@ func (r *Reporter) collect() (unknown, changed, summaries []telling) {
 		if e.gone || !says {
 			return
 		}
-		t := telling{id: id, entry: e, report: report, at: e.report.at}
+		t := telling{id: id, entry: e, report: report, at: e.report.at, was: e.report}
 		switch {
 		case !e.report.known:
 			unknown = append(unknown, t)
@@ -136,43 +141,58 @@ func (r *Reporter) lookUp(ctx context.Context, list []telling) error {
 		}
 		for _, t := range chunk {
 			if now, found := says[t.id]; found {
-				t.entry.told(now)
+				t.told(now)
 			}
 		}
 	}
 	return nil
 }
 
-// tell writes what has changed, the same for as many rows at once as possible.
-func (r *Reporter) tell(ctx context.Context, list []telling) error {
+// tell writes what has changed, the same for as many rows at once as possible. Rows that are refused together are told one by one.
+func (r *Reporter) tell(ctx context.Context, list []telling) (failed error) {
 	same := map[supabase.Report][]telling{}
 	for _, t := range list {
 		same[t.report] = append(same[t.report], t)
 	}
 	requests := 0
-	for report, list := range same {
+	for _, list := range same {
 		for chunk := range slices.Chunk(list, reportChunk) {
-			if requests++; requests > reportsPerRound {
-				return nil
+			if requests++; requests > reportsPerRound || supabase.Away(failed) {
+				return failed
 			}
-			ids := make([]string, len(chunk))
-			for i, t := range chunk {
-				ids[i] = t.id
+			err := r.tellThese(ctx, chunk)
+			if err != nil && !supabase.Away(err) && len(chunk) > 1 {
+				err = nil
+				for one := range slices.Chunk(chunk, 1) {
+					err = errors.Join(err, r.tellThese(ctx, one))
+				}
 			}
-			if err := r.Table.ReportJobs(ctx, ids, report); err != nil {
-				return err
-			}
-			for _, t := range chunk {
-				t.entry.told(report)
-			}
+			failed = errors.Join(failed, err)
 		}
+	}
+	return failed
+}
+
+// tellThese tells rows that are to read the same.
+func (r *Reporter) tellThese(ctx context.Context, list []telling) error {
+	ids := make([]string, len(list))
+	for i, t := range list {
+		ids[i] = t.id
+	}
+	if err := r.Table.ReportJobs(ctx, ids, list[0].report); err != nil {
+		return err
+	}
+	for _, t := range list {
+		t.told(t.report)
 	}
 	return nil
 }
 
-// told notes what the job's row says now.
-func (e *entry) told(now supabase.Report) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.report.known, e.report.now = true, now
+// told notes what the job's row says now, unless something else was written meanwhile.
+func (t *telling) told(now supabase.Report) {
+	t.entry.mu.Lock()
+	defer t.entry.mu.Unlock()
+	if was := &t.entry.report; was.known == t.was.known && was.now == t.was.now {
+		was.known, was.now = true, now
+	}
 }

@@ -30,6 +30,8 @@ type Parts struct {
 	Trouble func() outbox.Trouble
 	// Keyed tells whether the database can know slots; true while that is not known.
 	Keyed func() bool
+	// KeepsGaps tells whether it has a place for slots without a sample.
+	KeepsGaps func() bool
 	// Ahead is how far our clock is ahead of the database's, as far as is known.
 	Ahead func() time.Duration
 	Log   logr.Logger
@@ -66,7 +68,7 @@ func SetUp(mgr ctrl.Manager, p Parts) (*Set, error) {
 	}
 	completions := &CompletionReconciler{
 		Client: mgr.GetClient(), Clock: p.Clock, Board: p.Board, Outbox: p.Outbox, Observer: p.Observer, Finisher: p.Finisher, Statuses: statuses,
-		Ahead: p.Ahead,
+		Ahead: p.Ahead, KeepsGaps: p.KeepsGaps,
 	}
 	auditor := NewAuditor()
 	jobs := &LatencyJobReconciler{

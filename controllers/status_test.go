@@ -27,6 +27,7 @@ func story() *ledger.Ledger {
 		}
 		l.Finish(ledger.Outcome{Sample: s, Message: message, Poller: "phoenix-1"})
 	}
+	l.Follow(grid, start)
 	l.Skip(grid, 1, ledger.OperatorDown)
 	poll(2, sample.Success, 10, "")
 	poll(3, sample.Success, 12.5, "")
@@ -47,7 +48,7 @@ func TestStatusTellsTheStory(t *testing.T) {
 	micro := func(seconds float64) metav1.MicroTime {
 		return metav1.MicroTime{Time: start.Add(time.Duration(seconds * float64(time.Second)))}
 	}
-	next, until := micro(80), micro(70)
+	next, until, began := micro(80), micro(70), micro(0)
 	want := v1alpha1.LatencyJobStatus{
 		ObservedGeneration: 3, Phase: v1alpha1.PhaseRunning, Message: "Measuring", AsOf: &metav1.Time{Time: now},
 		Slots:   v1alpha1.SlotCounts{Total: 360, Due: 8, Unmeasured: 3, UnmeasuredBy: &v1alpha1.UnmeasuredCounts{OperatorDown: 2, Suspended: 1}},
@@ -58,7 +59,7 @@ func TestStatusTellsTheStory(t *testing.T) {
 		LastError:    &v1alpha1.LastError{Message: "connection refused", Time: micro(60.001)},
 		NextPollTime: &next,
 		Checkpoint: &v1alpha1.Checkpoint{
-			AccountedUntil: &until, CadenceSeconds: 10, Sequence: new(int64(7)), Success: 3, Missed: 1, SystemError: 1,
+			AccountedUntil: &until, GridStart: &began, CadenceSeconds: 10, Sequence: new(int64(7)), Success: 3, Missed: 1, SystemError: 1,
 			Unmeasured: &v1alpha1.UnmeasuredCounts{OperatorDown: 2, Suspended: 1},
 			RTTSum:     "33.5ms", RTTCount: 3, RTTMin: "10ms", RTTMax: "12.5ms", JitterSum: "4ms", JitterCount: 2, RTTLast: "11ms", RTTLastAt: &until,
 		},

@@ -156,7 +156,7 @@ func (w *world) operate(change ...func(*Parts)) *operation {
 	parts := Parts{
 		Namespace: w.namespace, Clock: clk, Board: r.board, Poller: poller, Outbox: r.outbox, Ownership: Everything{}, Leadership: r.leads,
 		Observer: nobody{}, Rows: rows, Finisher: rows, History: rows, Reports: rows,
-		Keyed: func() bool { return true }, Ahead: func() time.Duration { return 0 }, Log: logr.Discard(), Health: &PollHealth{}, Trouble: func() outbox.Trouble { return r.outbox.Status().Trouble },
+		Keyed: func() bool { return true }, KeepsGaps: func() bool { return true }, Ahead: func() time.Duration { return 0 }, Log: logr.Discard(), Health: &PollHealth{}, Trouble: func() outbox.Trouble { return r.outbox.Status().Trouble },
 		PollTimeout: 10 * time.Second, SyncEvery: 100 * time.Millisecond, KeepFinished: time.Hour, Workers: 2, StatusBudget: rate.NewLimiter(rate.Inf, 1),
 	}
 	for _, c := range change {

@@ -131,6 +131,7 @@ func (r *SyncReconciler) remember(err error) {
 }
 
 func (r *SyncReconciler) sync(ctx context.Context) error {
+	began := r.Clock.Now()
 	rows, err := r.Rows.RunningJobs(ctx)
 	if err != nil {
 		return fmt.Errorf("list the running jobs: %w", err)
@@ -143,7 +144,7 @@ func (r *SyncReconciler) sync(ctx context.Context) error {
 		r.witness = rows[len(rows)-1].ID
 	}
 	gone := r.Board.goneJobs()
-	r.revive(rows, gone)
+	r.revive(rows, gone, began)
 	p := compare(rows, jobs.Items, gone, r.Clock.Now(), r.KeepFinished)
 	refused, failed := r.write(ctx, p.apply, p.remove)
 	for id, problem := range refused {
@@ -158,15 +159,15 @@ func (r *SyncReconciler) sync(ctx context.Context) error {
 	return nil
 }
 
-// revive has a job polled again that was taken for gone, and whose row is there.
-func (r *SyncReconciler) revive(rows []supabase.Job, gone map[string]bool) {
-	if len(gone) == 0 {
-		return
-	}
+// revive has a job polled again that was taken for gone or had ended, and whose row said running since began.
+func (r *SyncReconciler) revive(rows []supabase.Job, gone map[string]bool, began time.Time) {
 	for i := range rows {
-		if id := rows[i].ID; gone[id] {
+		id := rows[i].ID
+		if gone[id] {
 			r.Outbox.Forget(id)
 			r.Board.Present(id)
+		}
+		if again := r.Board.runs(id, began); again || gone[id] {
 			r.Wake(id)
 		}
 	}

@@ -269,9 +269,14 @@ type Checkpoint struct {
 	// accountedUntil is the due time of the newest slot in this account.
 	// +optional
 	AccountedUntil *metav1.MicroTime `json:"accountedUntil,omitempty"`
-	// cadenceSeconds is the cadence that the job had then, in seconds.
+	// gridStart and cadenceSeconds are the start and the cadence that the job had then; slots of this grid count from gridSince,
+	// or from its start.
+	// +optional
+	GridStart *metav1.MicroTime `json:"gridStart,omitempty"`
 	// +optional
 	CadenceSeconds int32 `json:"cadenceSeconds,omitempty"`
+	// +optional
+	GridSince *metav1.MicroTime `json:"gridSince,omitempty"`
 	// sequence is the highest sequence_number that was given to a sample when the status was written.
 	// +optional
 	Sequence *int64 `json:"sequence,omitempty"`

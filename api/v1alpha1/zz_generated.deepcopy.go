@@ -16,6 +16,14 @@ func (in *Checkpoint) DeepCopyInto(out *Checkpoint) {
 		in, out := &in.AccountedUntil, &out.AccountedUntil
 		*out = (*in).DeepCopy()
 	}
+	if in.GridStart != nil {
+		in, out := &in.GridStart, &out.GridStart
+		*out = (*in).DeepCopy()
+	}
+	if in.GridSince != nil {
+		in, out := &in.GridSince, &out.GridSince
+		*out = (*in).DeepCopy()
+	}
 	if in.Sequence != nil {
 		in, out := &in.Sequence, &out.Sequence
 		*out = new(int64)

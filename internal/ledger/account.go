@@ -19,8 +19,11 @@ const (
 type Account struct {
 	// Until is the due time of the newest slot in the account; zero when there is none.
 	Until time.Time
-	// Cadence is that of the grid on which this slot lay.
+	// Start and Cadence are those of the job's grid, as far as is known, and Since is from when on its slots count; zero for
+	// all of them. It is later where the job had another grid before.
+	Start   time.Time
 	Cadence time.Duration
+	Since   time.Time
 	// Unmeasured counts slots without a sample, by reason.
 	Unmeasured [Reasons]int64
 	// Totals sums up the samples.
@@ -98,6 +101,15 @@ func (a *Account) add(o Outcome) {
 		a.ErrorsInARow++
 	}
 	a.LastError = o
+}
+
+// lose takes a sample out of the sums that will never be in the database. The shortest and the longest time stay as they are.
+func (a *Account) lose(s *sample.Sample) {
+	if s.ScheduledAt.After(a.Until) {
+		return
+	}
+	a.Totals.remove(s)
+	a.Unmeasured[Lost]++
 }
 
 // jitter is the absolute difference of a round-trip time to the newest successful one before it; nil without one.

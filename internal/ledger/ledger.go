@@ -5,6 +5,7 @@ package ledger
 import (
 	"time"
 
+	"github.com/soundcheck-io/latency-operator/internal/sample"
 	"github.com/soundcheck-io/latency-operator/internal/schedule"
 )
 
@@ -25,6 +26,7 @@ type Ledger struct {
 type flight struct {
 	polled Stretch   // the one slot
 	busy   []Stretch // those that came due since, on each grid that the job had
+	regrid time.Time // before which slots of the present grid do not count; zero unless it is a new one
 }
 
 // slots counts them all.
@@ -38,10 +40,18 @@ func (f *flight) slots() int64 {
 
 // until is when the newest of them was due.
 func (f *flight) until() time.Time {
+	newest := later(f.polled.From, f.regrid)
 	if n := len(f.busy); n > 0 {
-		return f.busy[n-1].To()
+		return later(newest, f.busy[n-1].To())
 	}
-	return f.polled.From
+	return newest
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // wait notes that more slots came due.
@@ -129,7 +139,11 @@ func (l *Ledger) Skip(g schedule.Grid, through int64, why Reason) (n int64, lost
 	case l.flight != nil:
 		l.flight.wait(slots)
 	case why == OperatorDown:
-		l.doubt(unknown{after: l.account.Until, cadence: l.account.Cadence, slots: slots, until: slots.To(), why: why})
+		u := unknown{after: l.account.Until, cadence: g.Cadence, slots: slots, until: slots.To(), why: why}
+		for i := range l.unknown { // one without slots reaches further than the account
+			u.after = later(u.after, l.unknown[i].until)
+		}
+		l.doubt(u)
 	default:
 		lost = l.lose(slots, why)
 	}
@@ -186,7 +200,7 @@ func (l *Ledger) Abandon(why Reason) (lost []Unmeasured) {
 func (l *Ledger) land() (busy []Stretch) {
 	f := l.flight
 	l.flight = nil
-	l.account.Until, l.account.Cadence = f.polled.From, f.polled.Every
+	l.account.Until = later(f.polled.From, f.regrid)
 	return f.busy
 }
 
@@ -201,7 +215,7 @@ func (l *Ledger) loseAll(stretches []Stretch, why Reason) (lost []Unmeasured) {
 // grows: whoever stores it has one row for hours of the same.
 func (l *Ledger) lose(slots Stretch, why Reason) []Unmeasured {
 	l.account.Unmeasured[why] += slots.Slots
-	l.account.Until, l.account.Cadence = slots.To(), slots.Every
+	l.account.Until = later(l.account.Until, slots.To())
 	if l.gap.Reason == why && slots.follows(l.gap.Stretch) {
 		l.gap.Slots += slots.Slots
 	} else {
@@ -211,11 +225,41 @@ func (l *Ledger) lose(slots Stretch, why Reason) []Unmeasured {
 	return []Unmeasured{{Slots: slots.Slots, Gap: l.gap}}
 }
 
-// Regrid says that the job has another grid since an instant: slots of the new one that were due before never were slots.
-// Otherwise a job whose cadence becomes shorter would seem to have missed many.
-func (l *Ledger) Regrid(since time.Time) {
-	if until := l.account.Until; l.flight == nil && !until.IsZero() && until.Before(since) {
-		l.account.Until = since.Add(-time.Microsecond)
+// Follow takes note of the job's grid, which it has had since an instant at the earliest. Where that is another one than
+// before, and not one that begins after all that is known, its slots count from that instant on: earlier ones never were slots,
+// and a job whose cadence becomes shorter would otherwise seem to have missed many.
+func (l *Ledger) Follow(g schedule.Grid, since time.Time) {
+	a := &l.account
+	changed := !a.sameSlots(g)
+	a.Start, a.Cadence = g.Start, g.Cadence
+	switch {
+	case !changed:
+	case l.Until().Before(g.Start):
+		a.Since = time.Time{}
+	default:
+		a.Since = since
+		if l.flight != nil {
+			l.flight.regrid = since.Add(-time.Microsecond)
+		} else {
+			a.Until = later(a.Until, since.Add(-time.Microsecond))
+		}
+	}
+}
+
+// sameSlots tells whether a grid has the instants of the one before, or the first that is known.
+func (a *Account) sameSlots(g schedule.Grid) bool {
+	return a.Start.IsZero() || a.Cadence == g.Cadence && g.Start.Sub(a.Start)%g.Cadence == 0
+}
+
+// Lose takes a sample out of the figures that will never be in the database; its gap is in other hands.
+func (l *Ledger) Lose(s sample.Sample) {
+	for i := range l.unknown {
+		if u := &l.unknown[i]; s.ScheduledAt.After(u.after) && !s.ScheduledAt.After(u.until) {
+			return // it was never counted
+		}
+	}
+	for _, a := range []*Account{&l.account, &l.stored, &l.candidate} {
+		a.lose(&s)
 	}
 }
 

@@ -137,28 +137,74 @@ func TestChangedGridGoesOnAfterTheNewestSlot(t *testing.T) {
 }
 
 func TestANewGridBeginsWhenItWasMade(t *testing.T) {
-	fine := schedule.Grid{Start: start, Cadence: time.Second, Duration: time.Minute}
+	every := func(cadence, start int) schedule.Grid {
+		return schedule.Grid{Start: at(start), Cadence: time.Duration(cadence) * time.Second, Duration: time.Minute}
+	}
 	for name, tc := range map[string]struct {
-		since int
-		want  int64
+		grid   schedule.Grid
+		since  int
+		flight bool
+		want   int64
+		counts time.Time
 	}{
-		"long after the newest slot": {27, 27},
-		"just after it":              {21, 21},
-		"before it":                  {15, 21},
+		"the same":                         {every(10, 0), 27, false, 3, time.Time{}},
+		"shorter, long after the newest":   {every(1, 0), 27, false, 27, at(27)},
+		"shorter, just after it":           {every(1, 0), 21, false, 21, at(21)},
+		"shorter, before it":               {every(1, 0), 15, false, 21, at(15)},
+		"shorter, while a poll runs":       {every(1, 0), 27, true, 27, at(27)},
+		"longer":                           {every(30, 0), 27, false, 1, at(27)},
+		"moved by less than a slot":        {every(10, -5), 27, false, 4, at(27)},
+		"moved by whole slots":             {every(10, -20), 27, false, 5, time.Time{}},
+		"started anew":                     {every(10, 100), 110, false, 0, time.Time{}},
+		"started anew, of another cadence": {every(7, 100), 110, false, 0, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var l Ledger
+			l.Follow(grid, at(0))
 			poll(&l, 2, success(10)) // due 20 s after the start
-			l.Regrid(at(tc.since))
-			if got := l.First(fine); got != tc.want {
-				t.Errorf("goes on with slot %d, want %d", got, tc.want)
+			if tc.flight {
+				l = Resume(Account{Until: at(10), Start: start, Cadence: grid.Cadence})
+				l.Begin(grid, 2)
+			}
+			l.Follow(tc.grid, at(tc.since))
+			if a := l.Account(); l.First(tc.grid) != tc.want || !a.Since.Equal(tc.counts) {
+				t.Errorf("goes on with slot %d, its slots count since %s; want %d, %s", l.First(tc.grid), a.Since, tc.want, tc.counts)
+			}
+			if tc.flight {
+				l.Finish(success(10))
+				if l.First(tc.grid) != tc.want {
+					t.Errorf("after the poll it goes on with slot %d", l.First(tc.grid))
+				}
 			}
 		})
 	}
 	var fresh Ledger
-	fresh.Regrid(at(30))
-	if got := fresh.First(fine); got != 0 {
+	fresh.Follow(every(1, 0), at(30))
+	if got := fresh.First(every(1, 0)); got != 0 {
 		t.Errorf("a job that nothing is known about begins with slot %d", got)
+	}
+}
+
+func TestALostSampleLeavesTheFigures(t *testing.T) {
+	var l Ledger
+	for slot := range int64(3) {
+		poll(&l, slot, success(10+float64(slot)))
+	}
+	l.Delivered(0)
+	s := success(12).Sample
+	s.ScheduledAt, s.Jitter = grid.Due(2), new(1.0)
+	l.Lose(s)
+	want := Totals{Success: 2, RTTSum: 21 * time.Millisecond, RTTCount: 2, RTTMin: 10 * time.Millisecond, RTTMax: 12 * time.Millisecond, JitterSum: time.Millisecond, JitterCount: 1}
+	for name, a := range map[string]Account{"account": l.Account(), "stored": l.Stored()} {
+		if diff := cmp.Diff(want, a.Totals); diff != "" || a.Unmeasured[Lost] != 1 || a.Slots() != 3 {
+			t.Errorf("%s: %d lost of %d slots\n%s", name, a.Unmeasured[Lost], a.Slots(), diff)
+		}
+	}
+	resumed := Resume(Account{})
+	resumed.Adopt(grid, at(25), OperatorDown)
+	resumed.Lose(s) // what an earlier process measured was never counted here
+	if a := resumed.Account(); a.Slots() != 0 {
+		t.Errorf("%d slots", a.Slots())
 	}
 }
 

@@ -3,8 +3,10 @@ package ledger
 import (
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/soundcheck-io/latency-operator/internal/sample"
+	"github.com/soundcheck-io/latency-operator/internal/schedule"
 )
 
 // Count sums up all samples of a job as the database has them. The zero Count has none.
@@ -37,41 +39,81 @@ type Balance struct {
 	Lost []Unmeasured
 }
 
-// Close balances the account of a job that is over, of which no poll is in flight and everything handed over is stored,
-// against all that the database has of it: gaps are sorted by time. A sample outweighs a gap, and an earlier gap a later
-// one. What is still unknown and has no outcome there becomes a gap.
-func (l *Ledger) Close(c *Count, gaps []Gap) Balance {
+// Close balances the account of a job that was over at an instant, of which no poll is in flight and everything handed over
+// is stored, against all that the database has of it: gaps are sorted by time. A sample outweighs a gap, and an earlier gap a
+// later one; what came due when the job was over has no gap. Slots that have no outcome there become gaps. A database that keeps
+// no gaps is to have none changed.
+func (l *Ledger) Close(g schedule.Grid, over time.Time, c *Count, gaps []Gap, kept bool) Balance {
 	b := Balance{Account: c.account}
-	a := &b.Account
-	a.Until, a.Cadence = l.account.Until, l.account.Cadence
-	a.keepWords(&l.account.Recent)
-	var covered, reach []span // reach are those that a gap which begins later may still overlap
-	for _, gap := range gaps {
-		reach = slices.DeleteFunc(reach, func(s span) bool { return s.to < gap.span().from })
-		rest := gap.minus(sorted(append(c.within(gap.span()), reach...)))
-		if len(rest) != 1 || rest[0].Slots != gap.Slots {
-			b.replace(gap, rest)
-		}
-		for _, part := range rest {
-			a.Unmeasured[gap.Reason] += part.Slots
-			covered, reach = append(covered, part.span()), append(reach, part.span())
-		}
+	a, known := &b.Account, &l.account
+	a.Until, a.Start, a.Cadence, a.Since = known.Until, known.Start, known.Cadence, known.Since
+	a.keepWords(&known.Recent)
+	last := over.Add(-time.Microsecond)
+	var covered []span
+	if kept {
+		covered = b.straighten(c, gaps, last)
+	} else {
+		a.Unmeasured = known.Unmeasured
 	}
 	for i := range l.unknown {
 		u := &l.unknown[i]
 		taken := append(c.within(span{u.after.UnixMicro(), u.until.UnixMicro()}), covered...)
 		taken = append(taken, u.bridges(c.duesAfter(u))...)
-		for _, hole := range u.slots.minus(sorted(taken)) {
-			a.Unmeasured[u.why] += hole.Slots
-			gap := Gap{Stretch: hole, Reason: u.why}
-			b.Put = append(b.Put, gap)
-			b.Lost = append(b.Lost, Unmeasured{Slots: hole.Slots, Gap: gap})
-		}
+		covered = append(covered, b.fill(u.slots.within(time.Time{}, last), taken, u.why)...)
+	}
+	if !kept {
+		b.Put = nil
+		return b
+	}
+	// Nothing but what is unknown should be without an outcome. But samples can be deleted, and disks lost.
+	if slots := wholeOf(g, a.Since, last); slots.Slots > 0 {
+		b.fill(slots, append(c.within(slots.span()), covered...), OperatorDown)
 	}
 	b.Remove = slices.DeleteFunc(b.Remove, func(gone Gap) bool { // one that is put takes its place
 		return slices.ContainsFunc(b.Put, func(put Gap) bool { return put.From.Equal(gone.From) })
 	})
 	return b
+}
+
+// wholeOf is the slots of a grid that are due from an instant to another.
+func wholeOf(g schedule.Grid, since, last time.Time) Stretch {
+	if g.Slots() == 0 {
+		return Stretch{}
+	}
+	return stretchOf(g, 0, g.Slots()-1).within(since.Add(-time.Microsecond), last)
+}
+
+// straighten leaves of each gap what is due by an instant, and neither measured nor in a gap before it. It gives the times
+// that gaps then cover.
+func (b *Balance) straighten(c *Count, gaps []Gap, last time.Time) (covered []span) {
+	var reach []span // those that a gap which begins later may still overlap
+	for _, gap := range gaps {
+		reach = slices.DeleteFunc(reach, func(s span) bool { return s.to < gap.span().from })
+		rest := gap.within(time.Time{}, last).minus(sorted(append(c.within(gap.span()), reach...)))
+		if len(rest) != 1 || rest[0].Slots != gap.Slots {
+			b.replace(gap, rest)
+		}
+		for _, part := range rest {
+			b.Account.Unmeasured[gap.Reason] += part.Slots
+			covered, reach = append(covered, part.span()), append(reach, part.span())
+		}
+	}
+	return covered
+}
+
+// fill makes gaps of the slots that are not taken, and gives the times that they cover.
+func (b *Balance) fill(slots Stretch, taken []span, why Reason) (covered []span) {
+	if slots.Slots == 0 {
+		return nil
+	}
+	for _, hole := range slots.minus(sorted(taken)) {
+		b.Account.Unmeasured[why] += hole.Slots
+		gap := Gap{Stretch: hole, Reason: why}
+		b.Put = append(b.Put, gap)
+		b.Lost = append(b.Lost, Unmeasured{Slots: hole.Slots, Gap: gap})
+		covered = append(covered, hole.span())
+	}
+	return covered
 }
 
 // replace notes that a gap is not right as it stands. What is left of it may begin where it did.

@@ -41,7 +41,12 @@ func (l *Ledger) Asks() (after time.Time, questions int) {
 // Adopt is for a job that this process begins with: whatever happened after the account, up to the slot whose turn it is at
 // now, is unknown. Slots of which the database knows nothing get the reason why.
 func (l *Ledger) Adopt(g schedule.Grid, now time.Time, why Reason) {
-	u := unknown{after: l.account.Until, until: now, cadence: l.account.Cadence, why: why}
+	u := unknown{after: l.account.Until, until: now, cadence: g.Cadence, why: why}
+	if a := &l.account; !a.sameSlots(g) { // nobody knows when that was
+		u.cadence = a.Cadence
+		a.Since = now
+	}
+	l.account.Start, l.account.Cadence = g.Start, g.Cadence
 	first, through := l.First(g), g.Slots()-1
 	if slot := g.At(now); now.Before(g.End()) {
 		through = slot - 1
@@ -57,7 +62,7 @@ func (l *Ledger) Adopt(g schedule.Grid, now time.Time, why Reason) {
 
 func (l *Ledger) doubt(u unknown) {
 	if u.slots.Slots > 0 {
-		l.account.Until, l.account.Cadence = u.slots.To(), u.slots.Every
+		l.account.Until = later(l.account.Until, u.slots.To())
 	}
 	l.unknown = append(l.unknown, u)
 }
@@ -75,12 +80,18 @@ func (l *Ledger) Resolve(g schedule.Grid, samples []sample.Sample, gaps []Gap) (
 		for _, s := range samples {
 			if s.ScheduledAt.Equal(due) {
 				l.account.add(Outcome{Sample: s})
-				l.account.Until, l.account.Cadence = due, g.Cadence
+				l.account.Until = due
 			}
 		}
 	}
 	l.candidate, l.handed = l.account, 0
 	return lost
+}
+
+// Forgo leaves unknown for good what the database will not tell: it counts neither as measured nor as unmeasured.
+func (l *Ledger) Forgo() {
+	l.unknown = nil
+	l.candidate, l.handed = l.account, 0
 }
 
 func (u *unknown) resolve(a *Account, samples []sample.Sample, gaps []Gap) (lost []Unmeasured) {
@@ -112,7 +123,7 @@ func (u *unknown) resolve(a *Account, samples []sample.Sample, gaps []Gap) (lost
 // bridges span the time between samples that were neighbours on the grid before: slots of the present one between them never
 // came due.
 func (u *unknown) bridges(dues []int64) (spans []span) {
-	if u.cadence == u.slots.Every {
+	if u.slots.Slots == 0 || u.cadence == u.slots.Every {
 		return nil
 	}
 	if !u.after.IsZero() {

@@ -26,7 +26,7 @@ func TestWhatIsUnknownIsSettledByTheDatabase(t *testing.T) {
 	hour := schedule.Grid{Start: start, Cadence: 10 * time.Second, Duration: time.Hour}
 	coarse := schedule.Grid{Start: start, Cadence: 30 * time.Second, Duration: time.Hour}
 	fine := schedule.Grid{Start: start, Cadence: 5 * time.Second, Duration: time.Hour}
-	until20 := Account{Until: at(20), Cadence: 10 * time.Second, Totals: Totals{Success: 3}}
+	until20 := Account{Until: at(20), Start: start, Cadence: 10 * time.Second, Totals: Totals{Success: 3}}
 	for name, tc := range map[string]struct {
 		before     Account
 		grid       schedule.Grid
@@ -60,7 +60,7 @@ func TestWhatIsUnknownIsSettledByTheDatabase(t *testing.T) {
 			unmeasured: [Reasons]int64{Suspended: 2, OperatorDown: 1}, lost: []Gap{gap(50, 10, 1, OperatorDown)}, first: 7,
 		},
 		"of a gap that was known in part the rest counts": {
-			before: Account{Until: at(20), Cadence: 10 * time.Second, Unmeasured: [Reasons]int64{Suspended: 3}}, grid: hour, now: 55,
+			before: Account{Until: at(20), Start: start, Cadence: 10 * time.Second, Unmeasured: [Reasons]int64{Suspended: 3}}, grid: hour, now: 55,
 			gaps: []Gap{gap(0, 10, 5, Suspended)}, unmeasured: [Reasons]int64{Suspended: 5}, first: 5,
 		},
 		"a sample outweighs a gap": {
@@ -215,7 +215,7 @@ func TestCloseLeavesOneOutcomeForEachSlot(t *testing.T) {
 				count.Add(s)
 			}
 			count.Add(sample.Sample{Status: sample.Missed}) // the app's own
-			b := l.Close(&count, tc.gaps)
+			b := l.Close(grid, at(999), &count, tc.gaps, true)
 			if diff := cmp.Diff(tc.put, b.Put) + cmp.Diff(tc.remove, b.Remove); diff != "" {
 				t.Error(diff)
 			}
@@ -223,6 +223,69 @@ func TestCloseLeavesOneOutcomeForEachSlot(t *testing.T) {
 				t.Errorf("unmeasured %v of %d slots, %d missed", b.Account.Unmeasured, b.Account.Slots(), b.Account.Totals.Missed)
 			}
 		})
+	}
+}
+
+func TestCloseEndsWhereTheJobDid(t *testing.T) {
+	for name, tc := range map[string]struct {
+		over        int
+		adopted     int
+		since       time.Time
+		gaps        []Gap
+		kept        bool
+		put, remove []Gap
+		unmeasured  int64
+	}{
+		"unknown slots after it":           {over: 25, adopted: 999, kept: true, put: []Gap{gap(10, 10, 2, OperatorDown)}, unmeasured: 2},
+		"a gap across it":                  {over: 25, gaps: []Gap{gap(10, 10, 5, OperatorDown)}, kept: true, put: []Gap{gap(10, 10, 2, OperatorDown)}, unmeasured: 2},
+		"a gap after it":                   {over: 15, gaps: []Gap{gap(10, 10, 1, Busy), gap(20, 10, 4, OperatorDown)}, kept: true, remove: []Gap{gap(20, 10, 4, OperatorDown)}, unmeasured: 1},
+		"slots that nothing is known of":   {over: 999, kept: true, put: []Gap{gap(10, 10, 5, OperatorDown)}, unmeasured: 5},
+		"slots that do not count":          {over: 999, since: at(35), kept: true, put: []Gap{gap(40, 10, 2, OperatorDown)}, unmeasured: 2},
+		"a database that keeps no gaps":    {over: 25, adopted: 999, unmeasured: 2},
+		"one that does not, nothing asked": {over: 999},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := Resume(Account{Until: at(0), Start: start, Cadence: 10 * time.Second, Since: tc.since})
+			if tc.adopted > 0 {
+				l.Adopt(grid, at(tc.adopted), OperatorDown)
+			}
+			var count Count
+			count.Add(stored(0))
+			b := l.Close(grid, at(tc.over), &count, tc.gaps, tc.kept)
+			if diff := cmp.Diff(tc.put, b.Put) + cmp.Diff(tc.remove, b.Remove); diff != "" {
+				t.Error(diff)
+			}
+			if n := b.Account.UnmeasuredTotal(); n != tc.unmeasured {
+				t.Errorf("%d slots are unmeasured, want %d", n, tc.unmeasured)
+			}
+		})
+	}
+}
+
+// A job that is started anew long after its status was lost, and whose database takes until the next slot to answer.
+func TestWhatIsUnknownTwiceIsCountedOnce(t *testing.T) {
+	var samples []sample.Sample
+	for i := range 100 {
+		samples = append(samples, sample.Sample{Status: sample.Missed, ScheduledAt: at(i)})
+	}
+	g := schedule.Grid{Start: start.Add(48 * time.Hour), Cadence: time.Second, Duration: time.Hour}
+	l := Resume(Account{})
+	l.Adopt(g, g.Start.Add(300*time.Millisecond), OperatorDown)
+	l.Skip(g, 0, OperatorDown)
+	l.Resolve(g, samples, nil)
+	if a := l.Account(); a.Totals.Samples() != 100 || a.Unmeasured[OperatorDown] != 1 {
+		t.Errorf("%d samples and %v, and there are 100 and one slot without", a.Totals.Samples(), a.Unmeasured)
+	}
+}
+
+func TestWhatTheDatabaseWillNotTellHoldsNothingUp(t *testing.T) {
+	l := Resume(Account{Until: at(0), Totals: Totals{Success: 1}})
+	l.Adopt(grid, at(25), OperatorDown)
+	l.Forgo()
+	poll(&l, 2, success(10))
+	l.Delivered(0)
+	if a := l.Stored(); a.Totals.Success != 2 || a.UnmeasuredTotal() != 0 || !a.Until.Equal(at(20)) {
+		t.Errorf("stored are %+v", a)
 	}
 }
 
@@ -243,7 +306,7 @@ func TestCloseIsDoneOnce(t *testing.T) {
 		}
 		var l Ledger
 		l.Adopt(g, g.End(), OperatorDown)
-		b := l.Close(&count, gaps)
+		b := l.Close(g, g.End(), &count, gaps, true)
 		if b.Account.Slots() != g.Slots() {
 			t.Fatalf("seed %d: %d outcomes of %d slots", seed, b.Account.Slots(), g.Slots())
 		}
@@ -263,7 +326,7 @@ func TestCloseIsDoneOnce(t *testing.T) {
 				again = append(again, row)
 			}
 		}
-		if next := l.Close(&count, again); len(next.Put)+len(next.Remove) > 0 {
+		if next := l.Close(g, g.End(), &count, again, true); len(next.Put)+len(next.Remove) > 0 {
 			t.Fatalf("seed %d: closing again puts %v and removes %v", seed, next.Put, next.Remove)
 		}
 	}

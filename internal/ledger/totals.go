@@ -48,6 +48,26 @@ func (t *Totals) add(s sample.Sample) {
 	}
 }
 
+// remove is the inverse of add, but for the shortest and the longest time.
+func (t *Totals) remove(s *sample.Sample) {
+	switch s.Status {
+	case sample.Missed:
+		t.Missed--
+	case sample.SystemError:
+		t.SystemError--
+	case sample.Success:
+		t.Success--
+		if s.RTT != nil {
+			t.RTTCount--
+			t.RTTSum -= Duration(*s.RTT)
+		}
+		if s.Jitter != nil {
+			t.JitterCount--
+			t.JitterSum -= Duration(*s.Jitter)
+		}
+	}
+}
+
 func (t *Totals) addRTT(rtt time.Duration) {
 	t.RTTCount++
 	t.RTTSum += rtt

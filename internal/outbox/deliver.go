@@ -13,6 +13,7 @@ import (
 // deliverOnce sends a batch of the samples that overtake, one of what is held, and what is owed to the jobs' last_ping_at.
 // What an error leaves undone is tried again at the next call.
 func (o *Outbox) deliverOnce(ctx context.Context) error {
+	defer o.tellLost()
 	if o.batch.empty() {
 		if err := o.takeBatch(); err != nil {
 			return err // of the spool: says nothing about the store

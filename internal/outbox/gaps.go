@@ -159,6 +159,7 @@ func (o *Outbox) PutGap(g sample.Gap) {
 
 // lose makes a gap of a sample that nobody will store any more, and answers for that in its place. The caller holds mu.
 func (o *Outbox) lose(s *sample.Sample, inherited bool) {
+	o.lost = append(o.lost, *s)
 	g, fresh := o.gaps.lose(s)
 	if fresh {
 		o.hold(o.job(s.JobID))

@@ -186,4 +186,5 @@ func TestWhatExpiredBeforeThereWasAnOutboxBecomesAGap(t *testing.T) {
 	b.Expect(b.box.Highest(b.jobs[0])).To(Equal(int64(2)))
 	b.box.Flush(t.Context())
 	b.Expect(b.text(gapRows, b.jobs[0])).To(Equal("10:00:00 to 10:00:20: 3 Lost, 10:00:30 to 10:00:50: 3 Suspended"))
+	b.Expect(b.lost).To(HaveLen(3), "the listener takes them out of its figures")
 }

@@ -52,6 +52,8 @@ type Listener interface {
 	Gone(jobID string)
 	// Rejected is called when the store will never accept a sample or a gap of the job, with the reason.
 	Rejected(jobID, why string)
+	// Lost is called for each sample that will never be stored and has become a gap.
+	Lost(s sample.Sample)
 }
 
 // Observer counts. Its methods must not call the outbox.
@@ -110,7 +112,8 @@ type Outbox struct {
 	lane    lane           // the samples that overtake what is in the spool
 	oldest  time.Time      // when the oldest of the batch was measured; zero without a batch
 	trouble Trouble
-	flowing bool // the newest delivery succeeded
+	lost    []sample.Sample // of which the listener has not been told
+	flowing bool            // the newest delivery succeeded
 
 	backlog             // what is remembered about the records of the spool
 	spoolTrouble string // why the spool does not work; empty when it does
@@ -143,6 +146,17 @@ func New(opts Options) *Outbox {
 	}
 	o.expire(opts.Expired)
 	return o
+}
+
+// tellLost tells the listener which samples became gaps: not where that happens, because there it may hold locks of its own.
+func (o *Outbox) tellLost() {
+	o.mu.Lock()
+	lost := o.lost
+	o.lost = nil
+	o.mu.Unlock()
+	for _, s := range lost {
+		o.Listener.Lost(s)
+	}
 }
 
 // Put takes responsibility for a sample, or says ErrJobGone. It never waits for the store.

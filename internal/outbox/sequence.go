@@ -42,7 +42,7 @@ func (j *job) learn(highest int64, due time.Time) {
 	}
 }
 
-// numbering is how the samples of a job are numbered: the number of the slot, but above the highest number before. As long as
+// numbering is how the samples of a job are numbered: the number of the slot, but above the highest number before. Once
 // that makes a difference, the difference stays the same on a grid: another process that numbers the same slots, because it
 // took over or runs beside this one, then gives them the same numbers, and never one that this process gives to another slot.
 type numbering struct {
@@ -60,11 +60,7 @@ func (n *numbering) next(s *sample.Sample) int64 {
 		n.base, n.cadence = base, s.Cadence
 		n.above = n.anchor()
 	}
-	newer := n.due.IsZero() || s.ScheduledAt.After(n.due)
-	switch {
-	case newer && s.Slot > n.highest:
-		n.above = 0
-	case newer && s.Slot+n.above <= n.highest:
+	if newer := n.due.IsZero() || s.ScheduledAt.After(n.due); newer && s.Slot+n.above <= n.highest {
 		n.above = n.highest + 1 - s.Slot
 	}
 	number := s.Slot + n.above

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 
@@ -66,16 +65,10 @@ func (t *touches) send(ctx context.Context, store Store, now time.Time) error {
 	var failed []error
 	room := exactly - len(t.owed)
 	failed = append(failed, t.pay(ctx, store, t.owed, len(t.owed)))
-	if room > 0 && !away(failed[0]) {
+	if room > 0 && !supabase.Away(failed[0]) {
 		failed = append(failed, t.pay(ctx, store, t.inexact, room))
 	}
 	return errors.Join(failed...)
-}
-
-// away tells whether an error says that there was no answer, or none from the database.
-func away(err error) bool {
-	answer, ok := errors.AsType[*supabase.Error](err)
-	return err != nil && (!ok || answer.Status == 0 || answer.Status >= http.StatusInternalServerError)
 }
 
 // pay sends what most of the jobs are owed, the oldest first.
@@ -93,7 +86,7 @@ func (t *touches) pay(ctx context.Context, store Store, owed map[string]time.Tim
 		at := owed[chunk[0]]
 		if err := store.TouchJobs(ctx, chunk, at); err != nil {
 			failed = append(failed, err)
-			if away(err) {
+			if supabase.Away(err) {
 				break
 			}
 			continue

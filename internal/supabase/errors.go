@@ -182,3 +182,12 @@ func oneLine(s string) string {
 	}
 	return s
 }
+
+// Away tells whether an error says that there was no answer, or none from the database: then other requests would fail too.
+func Away(err error) bool {
+	answer, ok := errors.AsType[*Error](err)
+	return err != nil && (!ok || answer.Status == 0 || answer.Status >= http.StatusInternalServerError)
+}
+
+// MayNotRead tells whether an error says that the role has no right to what it asked for, and never will unless somebody grants it.
+func MayNotRead(err error) bool { return refusedRight(err) }

@@ -147,12 +147,14 @@ func (c *Client) JobsByID(ctx context.Context, ids []string) ([]Job, error) {
 	return jobs, nil
 }
 
-// stillRunning is what a row has to say for the operator to end its job: running, on the grid that it had when it was read.
+// stillRunning is what a row has to say for the operator to end its job: running, on the grid that it had when it was read. A row
+// that was started anew meanwhile has another start.
 func stillRunning(row Job) map[string]string {
 	return map[string]string{
 		"status":           "running",
 		"cadence_seconds":  strconv.FormatInt(row.CadenceSeconds, 10),
 		"duration_minutes": strconv.FormatInt(row.DurationMinutes, 10),
+		"started_at":       row.StartedAt,
 	}
 }
 

@@ -108,8 +108,8 @@ func (c *Client) ReportJobs(ctx context.Context, ids []string, r Report) error {
 	return err
 }
 
-// EndJob sets the status to completed or failed if the row still says running, with the cadence and the duration that it
-// had when it was read, and tells whether it did: false means that the row says something else by now, or was not found. The
+// EndJob sets the status to completed or failed if the row still says running, with the start, the cadence and the duration that
+// it had when it was read, and tells whether it did: false means that the row says something else by now, or was not found. The
 // summary and the report are written in the same request, as far as the database has their columns and the role may write them.
 func (c *Client) EndJob(ctx context.Context, row Job, status string, at time.Time, s Summary, r Report) (matched bool, err error) {
 	schema, err := c.known(ctx)
@@ -131,7 +131,7 @@ func (c *Client) EndJob(ctx context.Context, row Job, status string, at time.Tim
 }
 
 // CloseJob writes the summary and the report of a job that was ended in the app, as far as the database has their columns, if the
-// row still has the status that it had when it was read, and tells whether it did: false means that the row says something
+// row still has the status and the start that it had when it was read, and tells whether it did: false means that the row says something
 // else by now, or was not found. Without any of the columns, or the right to write them, nothing happens, and the answer is true:
 // there is nothing left to do.
 func (c *Client) CloseJob(ctx context.Context, row Job, s Summary, r Report) (matched bool, err error) {
@@ -144,7 +144,7 @@ func (c *Client) CloseJob(ctx context.Context, row Job, s Summary, r Report) (ma
 	if len(body) == 0 {
 		return true, nil
 	}
-	matched, err = c.patchJob(ctx, OpCloseJob, row.ID, body, map[string]string{"status": row.Status})
+	matched, err = c.patchJob(ctx, OpCloseJob, row.ID, body, map[string]string{"status": row.Status, "started_at": row.StartedAt})
 	if refusedRight(err) {
 		return true, nil
 	}

@@ -80,6 +80,7 @@ func TestEndJob(t *testing.T) {
 		"cancelled":        {`update jobs set status = 'cancelled'`, false, "cancelled - 0 - - - -"},
 		"another duration": {`update jobs set duration_minutes = 99`, false, "running - 0 - - - -"},
 		"another cadence":  {`update jobs set cadence_seconds = 99`, false, "running - 0 - - - -"},
+		"started anew":     {`update jobs set started_at = now()`, false, "running - 0 - - - -"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProject(t)
@@ -179,10 +180,13 @@ func TestARoleWithoutTheNewRightsIsEnough(t *testing.T) {
 	p := newProject(t)
 	p.job(idA)
 	p.exec(`revoke update on jobs from service_role; grant update (status, completed_at, last_ping_at) on jobs to service_role;
-		revoke insert, update on sample_gaps from service_role`)
+		revoke insert, update, delete on sample_gaps from service_role`)
 	row := p.row(idA)
 	if err := p.c.PutGaps(t.Context(), []sample.Gap{gap(idA, 0, 1, "Busy")}); err != nil {
 		t.Errorf("gaps: %v", err)
+	}
+	if err := p.c.DeleteGap(t.Context(), gap(idA, 0, 1, "Busy")); err != nil {
+		t.Errorf("no gaps: %v", err)
 	}
 	if missing := p.c.Schema().Missing(); !slices.Contains(missing, "sample_gaps") {
 		t.Errorf("missing are %v", missing)

@@ -31,11 +31,11 @@ func TestRequestsAsTheyAreSent(t *testing.T) {
 		},
 		"end a job": {
 			do: func(c *Client) error {
-				_, err := c.EndJob(t.Context(), Job{ID: idA, CadenceSeconds: 10, DurationMinutes: 60}, "completed", at, Summary{Samples: 3}, Report{State: "not_measuring", Message: "Over"})
+				_, err := c.EndJob(t.Context(), Job{ID: idA, CadenceSeconds: 10, DurationMinutes: 60, StartedAt: "2026-11-23T09:00:00+00:00"}, "completed", at, Summary{Samples: 3}, Report{State: "not_measuring", Message: "Over"})
 				return err
 			},
 			method: "PATCH", path: "/rest/v1/jobs",
-			query: map[string]string{"id": "eq." + idA, "status": "eq.running", "cadence_seconds": "eq.10", "duration_minutes": "eq.60"},
+			query: map[string]string{"id": "eq." + idA, "status": "eq.running", "cadence_seconds": "eq.10", "duration_minutes": "eq.60", "started_at": "eq.2026-11-23T09:00:00+00:00"},
 			body:  `{"avg_rtt_ms":null,"completed_at":"2026-11-23T10:00:00.123456Z","monitor_message":"Over","monitor_state":"not_measuring","packet_loss_percent":null,"status":"completed","total_samples":3}`,
 		},
 		"touch jobs": {
@@ -63,10 +63,10 @@ func TestRequestsAsTheyAreSent(t *testing.T) {
 		},
 		"close a job": {
 			do: func(c *Client) error {
-				_, err := c.CloseJob(t.Context(), Job{ID: idA, Status: "cancelled"}, Summary{Samples: 1, AvgRTT: &rtt}, Report{State: "waiting"})
+				_, err := c.CloseJob(t.Context(), Job{ID: idA, Status: "cancelled", StartedAt: "2026-11-23T09:00:00+00:00"}, Summary{Samples: 1, AvgRTT: &rtt}, Report{State: "waiting"})
 				return err
 			},
-			method: "PATCH", path: "/rest/v1/jobs", query: map[string]string{"id": "eq." + idA, "status": "eq.cancelled"},
+			method: "PATCH", path: "/rest/v1/jobs", query: map[string]string{"id": "eq." + idA, "status": "eq.cancelled", "started_at": "eq.2026-11-23T09:00:00+00:00"},
 			body: `{"avg_rtt_ms":12.5,"monitor_message":null,"monitor_state":"waiting","packet_loss_percent":null,"total_samples":1}`,
 		},
 		"clear a report": {

@@ -34,6 +34,9 @@ type Schema struct {
 // Keyed tells whether samples carry the instant at which they were due, which makes storing one twice harmless.
 func (s *Schema) Keyed() bool { return s.samples["scheduled_at"] }
 
+// KeepsGaps tells whether there is a table for the slots without a sample.
+func (s *Schema) KeepsGaps() bool { return s.Keyed() && s.gaps }
+
 // Missing lists the columns that the database lacks, as table.column, and tables, sorted. Nothing is missing that nobody has looked for.
 func (s *Schema) Missing() []string {
 	if s == nil {

@@ -35,6 +35,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: foreign
       type:
         scalar: numeric
+    - name: gridSince
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: gridStart
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
     - name: jitterCount
       type:
         scalar: numeric

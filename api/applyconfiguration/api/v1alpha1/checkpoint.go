@@ -14,8 +14,11 @@ import (
 type CheckpointApplyConfiguration struct {
 	// accountedUntil is the due time of the newest slot in this account.
 	AccountedUntil *v1.MicroTime `json:"accountedUntil,omitempty"`
-	// cadenceSeconds is the cadence that the job had then, in seconds.
-	CadenceSeconds *int32 `json:"cadenceSeconds,omitempty"`
+	// gridStart and cadenceSeconds are the start and the cadence that the job had then; slots of this grid count from gridSince,
+	// or from its start.
+	GridStart      *v1.MicroTime `json:"gridStart,omitempty"`
+	CadenceSeconds *int32        `json:"cadenceSeconds,omitempty"`
+	GridSince      *v1.MicroTime `json:"gridSince,omitempty"`
 	// sequence is the highest sequence_number that was given to a sample when the status was written.
 	Sequence *int64 `json:"sequence,omitempty"`
 	// success, missed and systemError count the samples.
@@ -57,11 +60,27 @@ func (b *CheckpointApplyConfiguration) WithAccountedUntil(value v1.MicroTime) *C
 	return b
 }
 
+// WithGridStart sets the GridStart field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GridStart field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithGridStart(value v1.MicroTime) *CheckpointApplyConfiguration {
+	b.GridStart = &value
+	return b
+}
+
 // WithCadenceSeconds sets the CadenceSeconds field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the CadenceSeconds field is set to the value of the last call.
 func (b *CheckpointApplyConfiguration) WithCadenceSeconds(value int32) *CheckpointApplyConfiguration {
 	b.CadenceSeconds = &value
+	return b
+}
+
+// WithGridSince sets the GridSince field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GridSince field is set to the value of the last call.
+func (b *CheckpointApplyConfiguration) WithGridSince(value v1.MicroTime) *CheckpointApplyConfiguration {
+	b.GridSince = &value
 	return b
 }
 

@@ -1,0 +1,114 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+
+	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
+	"github.com/soundcheck-io/latency-operator/internal/ledger"
+	"github.com/soundcheck-io/latency-operator/internal/outbox"
+	"github.com/soundcheck-io/latency-operator/internal/sample"
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
+)
+
+// picky is a database that refuses whatever is about one job.
+type picky struct {
+	bad              string
+	told, summarized map[string]bool
+	asked            []int // how many jobs at once
+}
+
+var errPicky = &supabase.Error{Status: 400, Code: "23514", Message: "violates a check"}
+
+func (p *picky) JobsByID(_ context.Context, ids []string) (rows []supabase.Job, _ error) {
+	for _, id := range ids {
+		rows = append(rows, supabase.Job{ID: id})
+	}
+	return rows, nil
+}
+
+func (p *picky) ReportJobs(_ context.Context, ids []string, _ supabase.Report) error {
+	if slices.Contains(ids, p.bad) {
+		return errPicky
+	}
+	for _, id := range ids {
+		p.told[id] = true
+	}
+	return nil
+}
+
+func (p *picky) SummarizeJob(_ context.Context, id string, _ supabase.Summary) error {
+	if id == p.bad {
+		return errPicky
+	}
+	p.summarized[id] = true
+	return nil
+}
+
+func (p *picky) SamplesSince(_ context.Context, since map[string]time.Time) ([]supabase.Stored, error) {
+	p.asked = append(p.asked, len(since))
+	if _, asked := since[p.bad]; asked {
+		return nil, errPicky
+	}
+	return nil, nil
+}
+
+func (*picky) GapsSince(context.Context, map[string]time.Time) ([]sample.Gap, error) { return nil, nil }
+
+// jobsOnBoard puts jobs on a board that have begun an hour ago.
+func jobsOnBoard(n int, prepare func(*entry)) (*Board, time.Time) {
+	b, now := NewBoard(), start.Add(30*time.Second)
+	for i := range n {
+		job := jobOf(nil)
+		job.Name = fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
+		prepare(b.entry(&job))
+	}
+	return b, now
+}
+
+func TestARowThatCannotBeToldKeepsNoOtherFromIt(t *testing.T) {
+	b, _ := jobsOnBoard(20, func(e *entry) {
+		e.decided = v1alpha1.PhaseRunning
+		e.ledger = ledger.Resume(ledger.Account{Totals: ledger.Totals{Missed: 1}})
+	})
+	table := &picky{bad: "00000000-0000-4000-8000-000000000000", told: map[string]bool{}, summarized: map[string]bool{}}
+	r := &Reporter{Clock: clock.RealClock{}, Log: logr.Discard(), Board: b, Table: table}
+	for range 10 {
+		if err := r.round(t.Context()); err != nil && !errors.Is(err, errPicky) {
+			t.Fatal(err)
+		}
+	}
+	if len(table.told) != 19 || len(table.summarized) != 19 {
+		t.Errorf("%d rows were told, %d have their summary, of 19", len(table.told), len(table.summarized))
+	}
+}
+
+func TestAJobThatCannotBeAskedAboutKeepsNoOtherFromItsAnswer(t *testing.T) {
+	b, now := jobsOnBoard(60, func(*entry) {})
+	b.each(func(_ string, e *entry) { e.ledger.Adopt(e.grid, now, ledger.OperatorDown) })
+	history := &picky{bad: "00000000-0000-4000-8000-000000000000"}
+	a := NewAuditor()
+	a.Clock, a.Log, a.Board, a.Observer, a.History = clock.RealClock{}, logr.Discard(), b, nobody{}, history
+	a.Outbox = outbox.New(outbox.Options{Clock: clock.RealClock{}, Log: logr.Discard(), Observer: nobody{}, Listener: b, Limit: 1000, Batch: 100})
+	a.Statuses = &StatusReconciler{bell: &bell{}}
+	a.Keyed, a.Wake = func() bool { return true }, func(string) {}
+	if !a.round(t.Context()) {
+		t.Error("nothing remains unknown")
+	}
+	open := 0
+	b.each(func(_ string, e *entry) {
+		if _, parts := e.ledger.Asks(); parts > 0 {
+			open++
+		}
+	})
+	if open != 1 {
+		t.Errorf("%d jobs of 60 have no answer; they were asked about in groups of %v", open, history.asked)
+	}
+}
