@@ -43,14 +43,14 @@ func checkpointOf(a *ledger.Account, sequence int64) *v1alpha1.Checkpoint {
 }
 
 // numberedUntil is the highest number that a sample of the job had when the status was written. It can be gone on from
-// while numbers are slot numbers and the grid is the one that it was written on: whatever was numbered after it has the
-// number of its slot. Otherwise the database has to be asked.
+// while numbers are slot numbers, that of the newest sample being the highest, and the grid is the one that it was written on:
+// whatever was numbered after it has the number of its slot. Otherwise the database has to be asked.
 func numberedUntil(job *v1alpha1.LatencyJob) (int64, bool) {
 	c, last := job.Status.Checkpoint, job.Status.Last
 	if c == nil || c.Sequence == nil || last == nil || job.Status.ObservedGeneration != job.Generation {
 		return 0, false
 	}
-	return *c.Sequence, *c.Sequence <= gridOf(&job.Spec).At(last.ScheduledAt.Time)
+	return *c.Sequence, *c.Sequence == gridOf(&job.Spec).At(last.ScheduledAt.Time)
 }
 
 // accountOf is the account that a status was written from, as far as the database has it, with what came last. A status

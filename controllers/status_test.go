@@ -187,7 +187,7 @@ func TestTheStatusIsTrustedWithTheNumbers(t *testing.T) {
 		trusted    bool
 	}{
 		"slot numbers":    {new(int64(3)), 1, true},
-		"behind the slot": {new(int64(2)), 1, true},
+		"behind the slot": {new(int64(2)), 1, false},
 		"above the slot":  {new(int64(4)), 1, false},
 		"not known":       {nil, 1, false},
 		"edited since":    {new(int64(3)), 2, false},

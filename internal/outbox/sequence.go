@@ -146,11 +146,11 @@ func (o *Outbox) Resume(jobID string, highest int64) {
 	j.learn(highest, time.Time{})
 }
 
-// Highest is the highest number given to a sample of the job; -1 when none is known.
+// Highest is the highest number given to a sample of the job; -1 when none is known, and while samples of it wait for theirs.
 func (o *Outbox) Highest(jobID string) int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if j := o.jobs[jobID]; j != nil {
+	if j := o.jobs[jobID]; j != nil && j.late == 0 {
 		return j.numbers.highest
 	}
 	return unnumbered

@@ -66,6 +66,7 @@ func TestNumbersAreGivenEarlyOnceTheLateOnesAreAcknowledged(t *testing.T) {
 	b.put(b.jobs[0], 0, 1, 2)
 	b.Expect(early()).To(BeFalse(), "nobody knows the highest")
 	b.Expect(b.box.deliverOnce(t.Context())).To(Succeed())
+	b.Expect(b.box.Highest(b.jobs[0])).To(Equal(int64(unnumbered)), "two have their numbers, and the third will get a higher one")
 	b.Expect(early()).To(BeFalse(), "it is known, but two are stored and not acknowledged, and one is held")
 	b.Expect(b.box.deliverOnce(t.Context())).To(Succeed())
 	b.Expect(early()).To(BeTrue())
