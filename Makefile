@@ -45,6 +45,14 @@ test: assets ## Run all tests. TESTFLAGS are handed to go test.
 	@$(if $(RACE),,echo 'test: no C compiler here, so the race detector stays off')
 	@export KUBEBUILDER_ASSETS=$$(hack/assets.sh); go test $(RACE) -timeout 15m $(TESTFLAGS) ./...
 
+.PHONY: chaos
+chaos: assets ## Play every fault around the operator once, and prove that no sample was lost: some minutes.
+	@exec go run ./hack/chaos
+
+.PHONY: chaos-long
+chaos-long: assets ## Play them at random for CHAOS_FOR=3h, after an hour without Supabase under full load.
+	@exec go run ./hack/chaos --duration=$(or $(CHAOS_FOR),3h) --outage=$(or $(CHAOS_OUTAGE),1h)
+
 .PHONY: assets
 assets: ## Provide kube-apiserver, etcd and kubectl for test and demo: minutes the first time, then nothing.
 	@hack/assets.sh >/dev/null
