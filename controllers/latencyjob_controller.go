@@ -186,8 +186,10 @@ func (r *LatencyJobReconciler) adopt(e *entry, job *v1alpha1.LatencyJob, now tim
 	if job.Spec.State == v1alpha1.StateRunning && e.end.state == "" {
 		grid := gridOf(&job.Spec)
 		e.ledger.Adopt(grid, now, idleReason(&job.Spec))
-		// Waiting must not cost the slot that it is for.
-		e.hold = earliest(now.Add(askFirst), grid.Due(grid.At(now)+1).Add(-grid.Cadence/10))
+		if job.Status.ObservedGeneration > 0 { // another process may have measured it until now
+			// Waiting must not cost the slot that it is for.
+			e.hold = earliest(now.Add(askFirst), grid.Due(grid.At(now)+1).Add(-grid.Cadence/10))
+		}
 		r.Auditor.Need()
 	}
 }
