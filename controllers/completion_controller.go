@@ -141,7 +141,7 @@ func (r *CompletionReconciler) settle(ctx context.Context, job *v1alpha1.Latency
 		return v1alpha1.StateRunning, err
 	}
 	row, grid := &rows[0], gridOf(&job.Spec)
-	account, err := r.balance(ctx, job.Name, e, over(row, e, grid))
+	account, err := r.balance(ctx, job.Name, e, over(row, e, grid), row.Status != "running")
 	if err != nil {
 		return v1alpha1.StateRunning, err
 	}
@@ -221,7 +221,7 @@ func over(row *supabase.Job, e *entry, grid schedule.Grid) time.Time {
 
 // balance brings the slots of a job and what the database has of them together: each gets one outcome there. Where the
 // database does not tell what it has, what this process knows has to do.
-func (r *CompletionReconciler) balance(ctx context.Context, id string, e *entry, over time.Time) (*ledger.Account, error) {
+func (r *CompletionReconciler) balance(ctx context.Context, id string, e *entry, over time.Time, cut bool) (*ledger.Account, error) {
 	var count ledger.Count
 	err := r.Finisher.EachSample(ctx, id, func(s supabase.Stored) { count.Add(sampleOf(&s)) })
 	switch {
@@ -243,7 +243,7 @@ func (r *CompletionReconciler) balance(ctx context.Context, id string, e *entry,
 	if last := e.grid.At(over.Add(-time.Microsecond)); last >= 0 {
 		e.ledger.Skip(e.grid, last, ledger.OperatorDown)
 	}
-	b := e.ledger.Close(e.grid, over, &count, gaps, kept)
+	b := e.ledger.Close(e.grid, over, cut, &count, gaps, kept)
 	e.mu.Unlock()
 	if err := r.post(ctx, id, &b); err != nil {
 		return nil, err

@@ -41,18 +41,22 @@ type Balance struct {
 
 // Close balances the account of a job that was over at an instant, of which no poll is in flight and everything handed over
 // is stored, against all that the database has of it: gaps are sorted by time. A sample outweighs a gap, and an earlier gap a
-// later one; what came due when the job was over has no gap. Slots that have no outcome there become gaps. A database that keeps
-// no gaps is to have none changed.
-func (l *Ledger) Close(g schedule.Grid, over time.Time, c *Count, gaps []Gap, kept bool) Balance {
+// later one. Slots that have no outcome there become gaps. A database that keeps no gaps is to have none changed. Of a job that was
+// cut short somebody may not have heard at once: what came due after that has no gap. Of one whose duration was shortened slots
+// beyond its end were due when they came.
+func (l *Ledger) Close(g schedule.Grid, over time.Time, cut bool, c *Count, gaps []Gap, kept bool) Balance {
 	b := Balance{Account: c.account}
 	a, known := &b.Account, &l.account
 	a.Until, a.Start, a.Cadence, a.Since = known.Until, known.Start, known.Cadence, known.Since
 	a.keepWords(&known.Recent)
 	last := over.Add(-time.Microsecond)
 	var covered []span
-	if kept {
+	switch {
+	case kept && cut:
 		covered = b.straighten(c, gaps, last)
-	} else {
+	case kept:
+		covered = b.straighten(c, gaps, forever)
+	default:
 		a.Unmeasured = known.Unmeasured
 	}
 	for i := range l.unknown {
@@ -74,6 +78,9 @@ func (l *Ledger) Close(g schedule.Grid, over time.Time, c *Count, gaps []Gap, ke
 	})
 	return b
 }
+
+// forever is after all that a job can have.
+var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // wholeOf is the slots of a grid that are due from an instant to another.
 func wholeOf(g schedule.Grid, since, last time.Time) Stretch {

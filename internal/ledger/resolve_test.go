@@ -215,7 +215,7 @@ func TestCloseLeavesOneOutcomeForEachSlot(t *testing.T) {
 				count.Add(s)
 			}
 			count.Add(sample.Sample{Status: sample.Missed}) // the app's own
-			b := l.Close(grid, at(999), &count, tc.gaps, true)
+			b := l.Close(grid, at(999), false, &count, tc.gaps, true)
 			if diff := cmp.Diff(tc.put, b.Put) + cmp.Diff(tc.remove, b.Remove); diff != "" {
 				t.Error(diff)
 			}
@@ -230,6 +230,7 @@ func TestCloseEndsWhereTheJobDid(t *testing.T) {
 	for name, tc := range map[string]struct {
 		over        int
 		adopted     int
+		shortened   bool
 		since       time.Time
 		gaps        []Gap
 		kept        bool
@@ -239,6 +240,7 @@ func TestCloseEndsWhereTheJobDid(t *testing.T) {
 		"unknown slots after it":           {over: 25, adopted: 999, kept: true, put: []Gap{gap(10, 10, 2, OperatorDown)}, unmeasured: 2},
 		"a gap across it":                  {over: 25, gaps: []Gap{gap(10, 10, 5, OperatorDown)}, kept: true, put: []Gap{gap(10, 10, 2, OperatorDown)}, unmeasured: 2},
 		"a gap after it":                   {over: 15, gaps: []Gap{gap(10, 10, 1, Busy), gap(20, 10, 4, OperatorDown)}, kept: true, remove: []Gap{gap(20, 10, 4, OperatorDown)}, unmeasured: 1},
+		"shortened after a gap":            {over: 15, shortened: true, gaps: []Gap{gap(10, 10, 3, Suspended)}, kept: true, unmeasured: 3},
 		"slots that nothing is known of":   {over: 999, kept: true, put: []Gap{gap(10, 10, 5, OperatorDown)}, unmeasured: 5},
 		"slots that do not count":          {over: 999, since: at(35), kept: true, put: []Gap{gap(40, 10, 2, OperatorDown)}, unmeasured: 2},
 		"a database that keeps no gaps":    {over: 25, adopted: 999, unmeasured: 2},
@@ -251,7 +253,7 @@ func TestCloseEndsWhereTheJobDid(t *testing.T) {
 			}
 			var count Count
 			count.Add(stored(0))
-			b := l.Close(grid, at(tc.over), &count, tc.gaps, tc.kept)
+			b := l.Close(grid, at(tc.over), !tc.shortened, &count, tc.gaps, tc.kept)
 			if diff := cmp.Diff(tc.put, b.Put) + cmp.Diff(tc.remove, b.Remove); diff != "" {
 				t.Error(diff)
 			}
@@ -306,7 +308,7 @@ func TestCloseIsDoneOnce(t *testing.T) {
 		}
 		var l Ledger
 		l.Adopt(g, g.End(), OperatorDown)
-		b := l.Close(g, g.End(), &count, gaps, true)
+		b := l.Close(g, g.End(), false, &count, gaps, true)
 		if b.Account.Slots() != g.Slots() {
 			t.Fatalf("seed %d: %d outcomes of %d slots", seed, b.Account.Slots(), g.Slots())
 		}
@@ -326,7 +328,7 @@ func TestCloseIsDoneOnce(t *testing.T) {
 				again = append(again, row)
 			}
 		}
-		if next := l.Close(g, g.End(), &count, again, true); len(next.Put)+len(next.Remove) > 0 {
+		if next := l.Close(g, g.End(), false, &count, again, true); len(next.Put)+len(next.Remove) > 0 {
 			t.Fatalf("seed %d: closing again puts %v and removes %v", seed, next.Put, next.Remove)
 		}
 	}
