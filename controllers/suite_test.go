@@ -93,6 +93,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel() // each has a namespace and a database of its own, and mostly waits
 	g := NewWithT(t)
 	if apiServer == nil {
 		t.Fatal("no API server; see the first line of the output")
