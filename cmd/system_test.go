@@ -71,6 +71,7 @@ func (b *buffer) String() string {
 
 func startSystem(t *testing.T, opts stack.Options) *system {
 	t.Helper()
+	t.Parallel() // each has everything of its own, and mostly waits
 	s := &system{WithT: NewWithT(t), t: t, log: &buffer{}}
 	s.SetDefaultEventuallyTimeout(60 * time.Second)
 	s.SetDefaultEventuallyPollingInterval(100 * time.Millisecond)
