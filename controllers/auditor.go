@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -105,17 +104,14 @@ func (a *Auditor) round(ctx context.Context) (remains bool) {
 	for len(questions) > 0 && ctx.Err() == nil {
 		n := a.together(questions)
 		err := a.ask(ctx, questions[:n])
-		if err != nil && n > 1 && !supabase.Away(err) && !errors.Is(err, supabase.ErrNoHistory) {
-			err = nil
-			for one := range slices.Chunk(questions[:n], 1) {
-				err = errors.Join(err, a.ask(ctx, one))
-			}
+		if supabase.Particular(err) && n > 1 {
+			err = a.askEach(ctx, questions[:n])
 		}
 		if err != nil {
 			remains = true
 			a.Log.V(1).Info("What became of earlier slots cannot be looked up at present", "error", err.Error())
 		}
-		if supabase.Away(err) || errors.Is(err, supabase.ErrNoHistory) {
+		if err != nil && !supabase.Particular(err) {
 			a.release(questions)
 			return remains
 		}
@@ -123,6 +119,19 @@ func (a *Auditor) round(ctx context.Context) (remains bool) {
 		questions = questions[n:]
 	}
 	return remains
+}
+
+// askEach asks one by one, and gives up at an error that is not about one job.
+func (a *Auditor) askEach(ctx context.Context, questions []question) (failed error) {
+	for one := range slices.Chunk(questions, 1) {
+		if err := a.ask(ctx, one); err != nil {
+			failed = err
+			if !supabase.Particular(err) {
+				return err
+			}
+		}
+	}
+	return failed
 }
 
 // together is how many of the questions, the oldest first, are asked at once.

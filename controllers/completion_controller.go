@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,10 @@ const (
 	longestWait = 30 * time.Second
 	// longestRetry is the same while its row cannot be ended, which takes reading all its samples each time.
 	longestRetry = 5 * time.Minute
+	// staleEnd is how long a job may go on being measured after its end in the app, when all is well, and more.
+	staleEnd = time.Minute
+	// gapChunk is how many gaps are written at once.
+	gapChunk = 1000
 )
 
 // Finisher ends jobs in the database.
@@ -141,10 +146,12 @@ func (r *CompletionReconciler) settle(ctx context.Context, job *v1alpha1.Latency
 		return v1alpha1.StateRunning, err
 	}
 	row, grid := &rows[0], gridOf(&job.Spec)
-	account, err := r.balance(ctx, job.Name, e, over(row, e, grid), row.Status != "running")
+	at := over(row, e, grid)
+	books, err := r.balance(ctx, job.Name, e, at, row.Status != "running" && at.Before(grid.End()))
 	if err != nil {
 		return v1alpha1.StateRunning, err
 	}
+	account := &books.Account
 	if at := account.Last.RecordedAt; !at.IsZero() {
 		if err := r.Finisher.TouchJobs(ctx, []string{job.Name}, at); err != nil {
 			return v1alpha1.StateRunning, err
@@ -158,6 +165,9 @@ func (r *CompletionReconciler) settle(ctx context.Context, job *v1alpha1.Latency
 	defer e.mu.Unlock()
 	if e.ledger.InFlight() || !e.grid.Equal(grid) { // started anew meanwhile
 		return v1alpha1.StateRunning, nil
+	}
+	for _, u := range books.Lost {
+		r.Observer.Unmeasured(u.Gap.Reason, u.Slots)
 	}
 	e.ledger.Settle(*account)
 	e.report = reported{known: true, now: reportOfEnd(state, account)}
@@ -201,16 +211,17 @@ func (r *CompletionReconciler) conclude(ctx context.Context, job *v1alpha1.Laten
 	return state, matched, err
 }
 
-// over is when the job was over: at its end, or when somebody ended it in the app.
+// over is when the job was over: at its end, or when somebody ended it in the app. A time from before the job began, or long
+// before its newest sample, is of an earlier end.
 func over(row *supabase.Job, e *entry, grid schedule.Grid) time.Time {
 	if row.Status == "running" {
 		return grid.End()
 	}
 	e.mu.Lock()
-	seen := e.endSeen
+	seen, newest := e.endSeen, e.ledger.Account().Last.ScheduledAt
 	e.mu.Unlock()
 	at, err := time.Parse(time.RFC3339Nano, row.CompletedAt)
-	if err != nil {
+	if err != nil || at.Before(grid.Start) || newest.Sub(at) > staleEnd {
 		at = seen
 	}
 	if at.IsZero() {
@@ -221,20 +232,20 @@ func over(row *supabase.Job, e *entry, grid schedule.Grid) time.Time {
 
 // balance brings the slots of a job and what the database has of them together: each gets one outcome there. Where the
 // database does not tell what it has, what this process knows has to do.
-func (r *CompletionReconciler) balance(ctx context.Context, id string, e *entry, over time.Time, cut bool) (*ledger.Account, error) {
+func (r *CompletionReconciler) balance(ctx context.Context, id string, e *entry, over time.Time, cut bool) (*ledger.Balance, error) {
 	var count ledger.Count
 	err := r.Finisher.EachSample(ctx, id, func(s supabase.Stored) { count.Add(sampleOf(&s)) })
 	switch {
 	case errors.Is(err, supabase.ErrNoHistory):
-		return r.guess(id, e), nil
+		return &ledger.Balance{Account: r.guess(id, e)}, nil
 	case err != nil:
 		return nil, err
 	}
-	kept := r.KeepsGaps()
 	rows, err := r.Finisher.GapsSince(ctx, map[string]time.Time{id: {}})
 	if err != nil && !errors.Is(err, supabase.ErrNoHistory) {
 		return nil, err
 	}
+	kept := r.KeepsGaps() && err == nil
 	gaps := make([]ledger.Gap, len(rows))
 	for i := range rows {
 		gaps[i] = ledger.GapOf(rows[i])
@@ -248,21 +259,21 @@ func (r *CompletionReconciler) balance(ctx context.Context, id string, e *entry,
 	if err := r.post(ctx, id, &b); err != nil {
 		return nil, err
 	}
-	return &b.Account, nil
+	return &b, nil
 }
 
 // guess is the account of a job where the database does not show its samples. If there may be some, slots that this process did
 // not see stay unknown: better no outcome than two.
-func (r *CompletionReconciler) guess(id string, e *entry) *ledger.Account {
+func (r *CompletionReconciler) guess(id string, e *entry) ledger.Account {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	account := e.ledger.Account()
 	if account.Totals.Samples() > 0 {
 		e.ledger.Forgo()
-		return &account
+		return account
 	}
 	handOver(r.Outbox, r.Observer, id, e.ledger.Resolve(e.grid, nil, nil))
-	return new(e.ledger.Account())
+	return e.ledger.Account()
 }
 
 // post writes what a balance changes.
@@ -271,8 +282,8 @@ func (r *CompletionReconciler) post(ctx context.Context, id string, b *ledger.Ba
 	for i, g := range b.Put {
 		put[i] = g.Of(id)
 	}
-	if len(put) > 0 {
-		if err := r.Finisher.PutGaps(ctx, put); err != nil {
+	for chunk := range slices.Chunk(put, gapChunk) {
+		if err := r.Finisher.PutGaps(ctx, chunk); err != nil {
 			return err
 		}
 	}
@@ -280,9 +291,6 @@ func (r *CompletionReconciler) post(ctx context.Context, id string, b *ledger.Ba
 		if err := r.Finisher.DeleteGap(ctx, g.Of(id)); err != nil {
 			return err
 		}
-	}
-	for _, u := range b.Lost {
-		r.Observer.Unmeasured(u.Gap.Reason, u.Slots)
 	}
 	return nil
 }

@@ -95,7 +95,8 @@ type change struct {
 //   - a row without its LatencyJob, or with one that differs, is applied;
 //   - a row that no spec can be made of leaves its LatencyJob as it is, with a note;
 //   - a running LatencyJob without its row is asked about;
-//   - one whose row is known to be gone is removed, and so is one that has been final for ttl;
+//   - one whose row is known to be gone is removed, and so is one that has been final for ttl, unless its books are still open:
+//     then its row is asked about, which may be gone;
 //   - one made by hand is left alone.
 func compare(rows []supabase.Job, jobs []v1alpha1.LatencyJob, gone map[string]bool, now time.Time, ttl time.Duration) plan {
 	p := plan{problems: map[string]string{}, orphans: map[string]bool{}}
@@ -127,25 +128,32 @@ func compare(rows []supabase.Job, jobs []v1alpha1.LatencyJob, gone map[string]bo
 		}
 	}
 	for i := range jobs {
-		job := &jobs[i]
-		switch {
-		case running[job.Name] || !isMirrored(job) || !job.DeletionTimestamp.IsZero():
-		case gone[job.Name]:
-			p.remove = append(p.remove, job)
-		case job.Spec.State == v1alpha1.StateRunning:
-			p.ask = append(p.ask, job.Name)
-		case expired(job, now, ttl):
-			p.remove = append(p.remove, job)
+		if job := &jobs[i]; !running[job.Name] && isMirrored(job) && job.DeletionTimestamp.IsZero() {
+			p.leave(job, gone[job.Name], now, ttl)
 		}
 	}
 	return p
 }
 
-// expired tells whether a finished LatencyJob has been visible for long enough. As long as its books are open it is needed.
+// leave says what to do about a LatencyJob whose row is not among the running ones.
+func (p *plan) leave(job *v1alpha1.LatencyJob, gone bool, now time.Time, ttl time.Duration) {
+	switch {
+	case gone:
+		p.remove = append(p.remove, job)
+	case job.Spec.State == v1alpha1.StateRunning:
+		p.ask = append(p.ask, job.Name)
+	case !expired(job, now, ttl):
+	case meta.IsStatusConditionTrue(job.Status.Conditions, v1alpha1.ConditionComplete):
+		p.remove = append(p.remove, job)
+	default:
+		p.ask = append(p.ask, job.Name)
+	}
+}
+
+// expired tells whether a finished LatencyJob has been visible for long enough.
 func expired(job *v1alpha1.LatencyJob, now time.Time, ttl time.Duration) bool {
 	done := job.Status.CompletionTime
-	return done != nil && isFinal(job.Status.Phase) && now.Sub(done.Time) >= ttl &&
-		meta.IsStatusConditionTrue(job.Status.Conditions, v1alpha1.ConditionComplete)
+	return done != nil && isFinal(job.Status.Phase) && now.Sub(done.Time) >= ttl
 }
 
 func isMirrored(job *v1alpha1.LatencyJob) bool {

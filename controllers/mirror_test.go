@@ -137,7 +137,7 @@ func TestCompare(t *testing.T) {
 		"gone, but there it is":     {rows: []supabase.Job{rowOf(nil)}, jobs: []v1alpha1.LatencyJob{jobOf(nil)}, gone: true},
 		"finished lately":           {jobs: []v1alpha1.LatencyJob{jobOf(finished(23 * time.Hour))}},
 		"finished long ago":         {jobs: []v1alpha1.LatencyJob{jobOf(finished(24 * time.Hour))}, remove: 1},
-		"finished, books open":      {jobs: []v1alpha1.LatencyJob{jobOf(func(j *v1alpha1.LatencyJob) { finished(48 * time.Hour)(j); unsettled(j) })}},
+		"finished, books open":      {jobs: []v1alpha1.LatencyJob{jobOf(func(j *v1alpha1.LatencyJob) { finished(48 * time.Hour)(j); unsettled(j) })}, ask: []string{jobID}},
 		"ended, status not written": {jobs: []v1alpha1.LatencyJob{jobOf(func(j *v1alpha1.LatencyJob) { j.Spec.State = v1alpha1.StateCancelled })}},
 	} {
 		t.Run(name, func(t *testing.T) {

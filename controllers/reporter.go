@@ -3,7 +3,6 @@ package controllers
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -79,16 +78,16 @@ type telling struct {
 func (r *Reporter) round(ctx context.Context) error {
 	unknown, changed, summaries := r.collect()
 	failed := r.lookUp(ctx, unknown)
-	if !supabase.Away(failed) {
-		failed = errors.Join(failed, r.tell(ctx, changed))
+	if goesOn(failed) {
+		failed = cmp.Or(r.tell(ctx, changed), failed)
 	}
 	slices.SortFunc(summaries, func(a, b telling) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
 	for _, s := range summaries[:min(summariesPerRound, len(summaries))] {
-		if supabase.Away(failed) {
+		if !goesOn(failed) {
 			return failed
 		}
 		err := r.Table.SummarizeJob(ctx, s.id, s.summary)
-		failed = errors.Join(failed, err)
+		failed = cmp.Or(err, failed)
 		s.entry.mu.Lock()
 		s.entry.report.at = r.Clock.Now() // one that is refused waits for its next turn, too
 		if err == nil {
@@ -157,17 +156,30 @@ func (r *Reporter) tell(ctx context.Context, list []telling) (failed error) {
 	requests := 0
 	for _, list := range same {
 		for chunk := range slices.Chunk(list, reportChunk) {
-			if requests++; requests > reportsPerRound || supabase.Away(failed) {
+			if requests++; requests > reportsPerRound || !goesOn(failed) {
 				return failed
 			}
 			err := r.tellThese(ctx, chunk)
-			if err != nil && !supabase.Away(err) && len(chunk) > 1 {
-				err = nil
-				for one := range slices.Chunk(chunk, 1) {
-					err = errors.Join(err, r.tellThese(ctx, one))
-				}
+			if supabase.Particular(err) && len(chunk) > 1 {
+				err = r.tellEach(ctx, chunk)
 			}
-			failed = errors.Join(failed, err)
+			failed = cmp.Or(err, failed)
+		}
+	}
+	return failed
+}
+
+// goesOn tells whether others may be told after an error, or none.
+func goesOn(err error) bool { return err == nil || supabase.Particular(err) }
+
+// tellEach tells rows one by one, and gives up at an error that is not about one of them.
+func (r *Reporter) tellEach(ctx context.Context, list []telling) (failed error) {
+	for one := range slices.Chunk(list, 1) {
+		if err := r.tellThese(ctx, one); err != nil {
+			failed = err
+			if !goesOn(err) {
+				return err
+			}
 		}
 	}
 	return failed

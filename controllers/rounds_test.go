@@ -62,6 +62,76 @@ func (p *picky) SamplesSince(_ context.Context, since map[string]time.Time) ([]s
 
 func (*picky) GapsSince(context.Context, map[string]time.Time) ([]sample.Gap, error) { return nil, nil }
 
+// A key that is refused is refused for every job: nobody is asked one by one.
+func TestARefusedKeyIsNoReasonToAskOneByOne(t *testing.T) {
+	for name, err := range map[string]*supabase.Error{
+		"refused":      {Status: 401, Message: "Invalid API key"},
+		"rate limited": {Status: 429},
+		"away":         {},
+		"no migration": {Status: 400, Code: "PGRST204"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := jobsOnBoard(500, func(e *entry) {
+				e.decided = v1alpha1.PhaseRunning
+				e.report.known = true
+				e.ledger = ledger.Resume(ledger.Account{Totals: ledger.Totals{Missed: 1}})
+			})
+			table := &refusing{err: err}
+			r := &Reporter{Clock: clock.RealClock{}, Log: logr.Discard(), Board: b, Table: table}
+			if r.round(t.Context()) == nil || table.requests != 1 {
+				t.Errorf("%d requests", table.requests)
+			}
+		})
+	}
+}
+
+// refusing is a database that refuses everything.
+type refusing struct {
+	err      error
+	requests int
+}
+
+func (r *refusing) JobsByID(context.Context, []string) ([]supabase.Job, error) {
+	r.requests++
+	return nil, r.err
+}
+
+func (r *refusing) ReportJobs(context.Context, []string, supabase.Report) error {
+	r.requests++
+	return r.err
+}
+
+func (r *refusing) SummarizeJob(context.Context, string, supabase.Summary) error {
+	r.requests++
+	return r.err
+}
+
+func TestOver(t *testing.T) {
+	job := jobOf(nil)
+	grid := gridOf(&job.Spec)
+	seen := start.Add(40 * time.Second)
+	for name, tc := range map[string]struct {
+		status, at string
+		newest     time.Duration
+		want       time.Duration
+	}{
+		"runs":                    {"running", "", 0, time.Minute},
+		"cancelled":               {"cancelled", "2026-11-23T10:00:20+00:00", 25 * time.Second, 20 * time.Second},
+		"cancelled after its end": {"cancelled", "2026-11-23T11:00:20+00:00", 0, time.Minute},
+		"does not say when":       {"cancelled", "", 0, 40 * time.Second},
+		"of an earlier run":       {"cancelled", "2026-11-23T09:00:20+00:00", 0, 40 * time.Second},
+		"long before the newest":  {"cancelled", "2026-11-23T10:00:20+00:00", 90 * time.Second, 40 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := &entry{endSeen: seen}
+			e.ledger = ledger.Resume(ledger.Account{Recent: ledger.Recent{Last: ledger.Outcome{Sample: sample.Sample{ScheduledAt: start.Add(tc.newest)}}}})
+			if got := over(&supabase.Job{Status: tc.status, CompletedAt: tc.at}, e, grid); !got.Equal(start.Add(tc.want)) {
+				t.Errorf("over at %s, want %s", got, start.Add(tc.want))
+			}
+		})
+	}
+}
+
 // jobsOnBoard puts jobs on a board that have begun an hour ago.
 func jobsOnBoard(n int, prepare func(*entry)) (*Board, time.Time) {
 	b, now := NewBoard(), start.Add(30*time.Second)

@@ -26,7 +26,6 @@ type Ledger struct {
 type flight struct {
 	polled Stretch   // the one slot
 	busy   []Stretch // those that came due since, on each grid that the job had
-	regrid time.Time // before which slots of the present grid do not count; zero unless it is a new one
 }
 
 // slots counts them all.
@@ -40,11 +39,10 @@ func (f *flight) slots() int64 {
 
 // until is when the newest of them was due.
 func (f *flight) until() time.Time {
-	newest := later(f.polled.From, f.regrid)
 	if n := len(f.busy); n > 0 {
-		return later(newest, f.busy[n-1].To())
+		return f.busy[n-1].To()
 	}
-	return newest
+	return f.polled.From
 }
 
 func later(a, b time.Time) time.Time {
@@ -76,10 +74,10 @@ func Resume(a Account) Ledger { return Ledger{account: a, stored: a, candidate: 
 func (l *Ledger) Account() Account { return l.account }
 
 // Stored is the newest account that is known to be in the database to the last outcome: what is not in it can be read
-// there, or is on its way. Only what came last is newer in it.
+// there, or is on its way. Only the grid and what came last are newer in it.
 func (l *Ledger) Stored() Account {
 	a := l.stored
-	a.Recent = l.account.Recent
+	a.Start, a.Cadence, a.Since, a.Recent = l.account.Start, l.account.Cadence, l.account.Since, l.account.Recent
 	return a
 }
 
@@ -110,12 +108,16 @@ func (l *Ledger) Due() int64 {
 	return n
 }
 
-// Until is the due time of the newest slot that Due counts.
+// Until is the due time of the newest slot that Due counts, or just before the slots of the present grid do.
 func (l *Ledger) Until() time.Time {
+	until := l.account.Until
 	if l.flight != nil {
-		return l.flight.until()
+		until = later(until, l.flight.until())
 	}
-	return l.account.Until
+	if since := l.account.Since; !since.IsZero() {
+		return later(until, since.Add(-time.Microsecond))
+	}
+	return until
 }
 
 // First is the number of the first slot of the grid that nothing is known about yet; g.Slots() when there is none.
@@ -200,7 +202,7 @@ func (l *Ledger) Abandon(why Reason) (lost []Unmeasured) {
 func (l *Ledger) land() (busy []Stretch) {
 	f := l.flight
 	l.flight = nil
-	l.account.Until = later(f.polled.From, f.regrid)
+	l.account.Until = later(l.account.Until, f.polled.From)
 	return f.busy
 }
 
@@ -237,12 +239,7 @@ func (l *Ledger) Follow(g schedule.Grid, since time.Time) {
 	case l.Until().Before(g.Start):
 		a.Since = time.Time{}
 	default:
-		a.Since = since
-		if l.flight != nil {
-			l.flight.regrid = since.Add(-time.Microsecond)
-		} else {
-			a.Until = later(a.Until, since.Add(-time.Microsecond))
-		}
+		a.Since = later(since, l.Until().Add(time.Microsecond))
 	}
 }
 

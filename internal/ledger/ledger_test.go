@@ -150,7 +150,7 @@ func TestANewGridBeginsWhenItWasMade(t *testing.T) {
 		"the same":                         {every(10, 0), 27, false, 3, time.Time{}},
 		"shorter, long after the newest":   {every(1, 0), 27, false, 27, at(27)},
 		"shorter, just after it":           {every(1, 0), 21, false, 21, at(21)},
-		"shorter, before it":               {every(1, 0), 15, false, 21, at(15)},
+		"shorter, before it":               {every(1, 0), 15, false, 21, at(20).Add(time.Microsecond)},
 		"shorter, while a poll runs":       {every(1, 0), 27, true, 27, at(27)},
 		"longer":                           {every(30, 0), 27, false, 1, at(27)},
 		"moved by less than a slot":        {every(10, -5), 27, false, 4, at(27)},
@@ -177,6 +177,18 @@ func TestANewGridBeginsWhenItWasMade(t *testing.T) {
 				}
 			}
 		})
+	}
+	cut := Resume(Account{Until: at(10), Start: start, Cadence: grid.Cadence})
+	cut.Begin(grid, 2)
+	cut.Follow(every(1, 0), at(27))
+	next := Resume(cut.Stored()) // killed during the poll
+	next.Adopt(every(1, 0), at(30), OperatorDown)
+	if next.Unknown() != 3 {
+		t.Errorf("after a crash %d slots are unknown, want those from 27 to 29", next.Unknown())
+	}
+	cut.Abandon(OperatorDown)
+	if got := cut.First(every(1, 0)); got != 27 {
+		t.Errorf("after a poll that was cut short it goes on with slot %d", got)
 	}
 	var fresh Ledger
 	fresh.Follow(every(1, 0), at(30))

@@ -42,12 +42,13 @@ func (l *Ledger) Asks() (after time.Time, questions int) {
 // now, is unknown. Slots of which the database knows nothing get the reason why.
 func (l *Ledger) Adopt(g schedule.Grid, now time.Time, why Reason) {
 	u := unknown{after: l.account.Until, until: now, cadence: g.Cadence, why: why}
-	if a := &l.account; !a.sameSlots(g) { // nobody knows when that was
-		u.cadence = a.Cadence
-		a.Since = now
-	}
-	l.account.Start, l.account.Cadence = g.Start, g.Cadence
+	a := &l.account
 	first, through := l.First(g), g.Slots()-1
+	changed := !a.sameSlots(g)
+	if changed {
+		u.cadence = a.Cadence
+	}
+	a.Start, a.Cadence = g.Start, g.Cadence
 	if slot := g.At(now); now.Before(g.End()) {
 		through = slot - 1
 		if slot >= first {
@@ -58,6 +59,9 @@ func (l *Ledger) Adopt(g schedule.Grid, now time.Time, why Reason) {
 		u.slots = stretchOf(g, first, through)
 	}
 	l.doubt(u)
+	if changed { // nobody knows when; what comes from now on counts
+		a.Since = g.Due(through + 1)
+	}
 }
 
 func (l *Ledger) doubt(u unknown) {

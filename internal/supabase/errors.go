@@ -189,5 +189,18 @@ func Away(err error) bool {
 	return err != nil && (!ok || answer.Status == 0 || answer.Status >= http.StatusInternalServerError)
 }
 
+// Particular tells whether an error is about what this very request was about, so that others may well succeed. A key that is
+// refused, a limit that is reached and a database that is away are not that.
+func Particular(err error) bool {
+	switch Classify(err) {
+	case RowRejected, JobGone, TooLarge:
+		return true
+	case SchemaNotReady:
+		return false
+	}
+	answer, ok := errors.AsType[*Error](err)
+	return ok && (answer.Status == http.StatusOK || answer.Status == http.StatusBadRequest)
+}
+
 // MayNotRead tells whether an error says that the role has no right to what it asked for, and never will unless somebody grants it.
 func MayNotRead(err error) bool { return refusedRight(err) }

@@ -144,7 +144,11 @@ func (c *Client) CloseJob(ctx context.Context, row Job, s Summary, r Report) (ma
 	if len(body) == 0 {
 		return true, nil
 	}
-	matched, err = c.patchJob(ctx, OpCloseJob, row.ID, body, map[string]string{"status": row.Status, "started_at": row.StartedAt})
+	still := map[string]string{"status": row.Status}
+	if row.StartedAt != "" { // a row that has ended need not have one
+		still["started_at"] = row.StartedAt
+	}
+	matched, err = c.patchJob(ctx, OpCloseJob, row.ID, body, still)
 	if refusedRight(err) {
 		return true, nil
 	}
