@@ -228,7 +228,7 @@ func TestNothingMeasuredIsLostWhenTheOperatorIsKilledDuringAnOutage(t *testing.T
 
 func TestTheSeedsColumnsAreEnough(t *testing.T) {
 	s := startSystem(t, stack.Options{WithoutMigrations: true})
-	id := s.start("10.0.0.1", 56)
+	id := s.start("10.0.0.1", 42)
 	s.operate(nil)
 	s.Eventually(s.text(`select status || (select count(*) > 1 and count(*) = count(distinct sequence_number) from samples) from jobs where id = $1`, id)).Should(Equal("completedtrue"))
 	s.Expect(s.log.String()).To(ContainSubstring("apply the migrations in config/supabase/migrations"))
