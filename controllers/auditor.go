@@ -103,15 +103,12 @@ func (a *Auditor) round(ctx context.Context) (remains bool) {
 	questions, remains := a.questions()
 	for len(questions) > 0 && ctx.Err() == nil {
 		n := a.together(questions)
-		err := a.ask(ctx, questions[:n])
-		if supabase.Particular(err) && n > 1 {
-			err = a.askEach(ctx, questions[:n])
-		}
+		err := jointly(questions[:n], func(some []question) error { return a.ask(ctx, some) })
 		if err != nil {
 			remains = true
 			a.Log.V(1).Info("What became of earlier slots cannot be looked up at present", "error", err.Error())
 		}
-		if err != nil && !supabase.Particular(err) {
+		if !goesOn(err) {
 			a.release(questions)
 			return remains
 		}
@@ -119,19 +116,6 @@ func (a *Auditor) round(ctx context.Context) (remains bool) {
 		questions = questions[n:]
 	}
 	return remains
-}
-
-// askEach asks one by one, and gives up at an error that is not about one job.
-func (a *Auditor) askEach(ctx context.Context, questions []question) (failed error) {
-	for one := range slices.Chunk(questions, 1) {
-		if err := a.ask(ctx, one); err != nil {
-			failed = err
-			if !supabase.Particular(err) {
-				return err
-			}
-		}
-	}
-	return failed
 }
 
 // together is how many of the questions, the oldest first, are asked at once.
@@ -193,7 +177,7 @@ func (a *Auditor) ask(ctx context.Context, questions []question) error {
 	}
 	samples, gaps := map[string][]sample.Sample{}, map[string][]ledger.Gap{}
 	stored, err := a.History.SamplesSince(ctx, since)
-	if supabase.MayNotRead(err) {
+	if supabase.LacksRight(err) {
 		a.answer(questions, func(_ question, e *entry) { e.ledger.Forgo() })
 		return nil
 	}

@@ -15,8 +15,8 @@ import (
 const (
 	// reportEvery is how often rows are told what has changed about their jobs.
 	reportEvery = 5 * time.Second
-	// reportChunk is how many rows one request can name, and reportsPerRound how many requests a round makes at most.
-	reportChunk, reportsPerRound = 100, 50
+	// reportsPerRound is how many requests a round makes at most.
+	reportsPerRound = 50
 	// summariesPerRound is how many jobs get their running summary in a round, which takes a request each, and summaryPause the
 	// least time between two of one job.
 	summariesPerRound, summaryPause = 5, time.Minute
@@ -70,7 +70,6 @@ type telling struct {
 	entry   *entry
 	report  supabase.Report
 	summary supabase.Summary
-	at      time.Time // of the summary before
 	was     reported
 }
 
@@ -81,7 +80,7 @@ func (r *Reporter) round(ctx context.Context) error {
 	if goesOn(failed) {
 		failed = cmp.Or(r.tell(ctx, changed), failed)
 	}
-	slices.SortFunc(summaries, func(a, b telling) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
+	slices.SortFunc(summaries, func(a, b telling) int { return cmp.Or(a.was.at.Compare(b.was.at), cmp.Compare(a.id, b.id)) })
 	for _, s := range summaries[:min(summariesPerRound, len(summaries))] {
 		if !goesOn(failed) {
 			return failed
@@ -108,7 +107,7 @@ func (r *Reporter) collect() (unknown, changed, summaries []telling) {
 		if e.gone || !says {
 			return
 		}
-		t := telling{id: id, entry: e, report: report, at: e.report.at, was: e.report}
+		t := telling{id: id, entry: e, report: report, was: e.report}
 		switch {
 		case !e.report.known:
 			unknown = append(unknown, t)
@@ -125,7 +124,7 @@ func (r *Reporter) collect() (unknown, changed, summaries []telling) {
 
 // lookUp learns what rows say: what they say already need not be written.
 func (r *Reporter) lookUp(ctx context.Context, list []telling) error {
-	for chunk := range slices.Chunk(list[:min(len(list), reportChunk*reportsPerRound)], reportChunk) {
+	for chunk := range slices.Chunk(list[:min(len(list), rowsAtOnce*reportsPerRound)], rowsAtOnce) {
 		ids := make([]string, len(chunk))
 		for i, t := range chunk {
 			ids[i] = t.id
@@ -155,31 +154,12 @@ func (r *Reporter) tell(ctx context.Context, list []telling) (failed error) {
 	}
 	requests := 0
 	for _, list := range same {
-		for chunk := range slices.Chunk(list, reportChunk) {
+		for chunk := range slices.Chunk(list, rowsAtOnce) {
 			if requests++; requests > reportsPerRound || !goesOn(failed) {
 				return failed
 			}
-			err := r.tellThese(ctx, chunk)
-			if supabase.Particular(err) && len(chunk) > 1 {
-				err = r.tellEach(ctx, chunk)
-			}
+			err := jointly(chunk, func(some []telling) error { return r.tellThese(ctx, some) })
 			failed = cmp.Or(err, failed)
-		}
-	}
-	return failed
-}
-
-// goesOn tells whether others may be told after an error, or none.
-func goesOn(err error) bool { return err == nil || supabase.Particular(err) }
-
-// tellEach tells rows one by one, and gives up at an error that is not about one of them.
-func (r *Reporter) tellEach(ctx context.Context, list []telling) (failed error) {
-	for one := range slices.Chunk(list, 1) {
-		if err := r.tellThese(ctx, one); err != nil {
-			failed = err
-			if !goesOn(err) {
-				return err
-			}
 		}
 	}
 	return failed

@@ -30,8 +30,8 @@ const (
 	// writers is how many LatencyJobs are written at once: enough for thousands in seconds, few enough not to disturb
 	// measuring.
 	writers = 8
-	// lookupChunk is how many rows are looked up at once.
-	lookupChunk = 100
+	// rowsAtOnce is how many rows one request names.
+	rowsAtOnce = 100
 	// leadershipCheck is how soon a process that does not lead looks again.
 	leadershipCheck = time.Second
 	// reportsPerSync is how many rows are told about their problem in one sync.
@@ -180,7 +180,7 @@ func (r *SyncReconciler) settleMissing(ctx context.Context, ids []string, jobs [
 	for i := range jobs {
 		byName[jobs[i].Name] = &jobs[i]
 	}
-	for chunk := range slices.Chunk(ids, lookupChunk) {
+	for chunk := range slices.Chunk(ids, rowsAtOnce) {
 		asked := make([]*v1alpha1.LatencyJob, len(chunk))
 		for i, id := range chunk {
 			asked[i] = byName[id]

@@ -1,8 +1,8 @@
 package ledger
 
 import (
+	"cmp"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/soundcheck-io/latency-operator/internal/sample"
@@ -25,9 +25,6 @@ func (c *Count) Add(s sample.Sample) {
 	c.account.add(Outcome{Sample: s})
 	c.dues = append(c.dues, s.ScheduledAt.UnixMicro())
 }
-
-// Samples is how many it has.
-func (c *Count) Samples() int64 { return c.account.Totals.Samples() }
 
 // Balance is what a job's account comes to once it is over, and what has to be changed in the database so that each slot has
 // one outcome there.
@@ -145,17 +142,17 @@ func (r *Recent) keepWords(known *Recent) {
 
 // within gives the due times in a span.
 func (c *Count) within(s span) []span {
-	first := sort.Search(len(c.dues), func(i int) bool { return c.dues[i] >= s.from })
-	last := sort.Search(len(c.dues), func(i int) bool { return c.dues[i] > s.to })
-	return points(c.dues[first:last])
+	first, _ := slices.BinarySearch(c.dues, s.from)
+	last, _ := slices.BinarySearch(c.dues, s.to+1)
+	return points(c.dues[first:max(first, last)])
 }
 
 func (c *Count) duesAfter(u *unknown) []int64 {
-	first := sort.Search(len(c.dues), func(i int) bool { return c.dues[i] > u.after.UnixMicro() })
+	first, _ := slices.BinarySearch(c.dues, u.after.UnixMicro()+1)
 	return c.dues[first:]
 }
 
 func sorted(spans []span) []span {
-	slices.SortFunc(spans, func(a, b span) int { return int(a.from - b.from) })
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	return spans
 }

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"slices"
 	"time"
 
 	"github.com/soundcheck-io/latency-operator/internal/sample"
@@ -115,9 +114,7 @@ func (u *unknown) resolve(a *Account, samples []sample.Sample, gaps []Gap) (lost
 	for _, gap := range gaps {
 		covered = append(covered, gap.span())
 	}
-	covered = append(covered, u.bridges(dues)...)
-	slices.SortFunc(covered, func(a, b span) int { return int(a.from - b.from) })
-	for _, hole := range u.slots.minus(covered) {
+	for _, hole := range u.slots.minus(sorted(append(covered, u.bridges(dues)...))) {
 		a.Unmeasured[u.why] += hole.Slots
 		lost = append(lost, Unmeasured{Slots: hole.Slots, Gap: Gap{Stretch: hole, Reason: u.why}})
 	}

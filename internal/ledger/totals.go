@@ -25,10 +25,21 @@ type Totals struct {
 func (t *Totals) Samples() int64 { return t.Success + t.Missed + t.SystemError }
 
 // Loss is missed / (success + missed); false when nothing could be measured.
-func (t *Totals) Loss() (share float64, ok bool) { return ratio(t.Missed, t.Success+t.Missed) }
+func (t *Totals) Loss() (share float64, ok bool) {
+	answered := t.Success + t.Missed
+	if answered == 0 {
+		return 0, false
+	}
+	return float64(t.Missed) / float64(answered), true
+}
 
 // RTTMean is the mean round-trip time; false without a successful sample.
-func (t *Totals) RTTMean() (time.Duration, bool) { return mean(t.RTTSum, t.RTTCount) }
+func (t *Totals) RTTMean() (time.Duration, bool) {
+	if t.RTTCount == 0 {
+		return 0, false
+	}
+	return time.Duration(math.Round(float64(t.RTTSum) / float64(t.RTTCount))), true
+}
 
 func (t *Totals) add(s sample.Sample) {
 	switch s.Status {
@@ -87,17 +98,3 @@ func Duration(milliseconds float64) time.Duration {
 
 // Milliseconds is the inverse of Duration.
 func Milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-func ratio(part, whole int64) (float64, bool) {
-	if whole == 0 {
-		return 0, false
-	}
-	return float64(part) / float64(whole), true
-}
-
-func mean(sum time.Duration, n int64) (time.Duration, bool) {
-	if n == 0 {
-		return 0, false
-	}
-	return time.Duration(math.Round(float64(sum) / float64(n))), true
-}

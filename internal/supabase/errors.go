@@ -202,5 +202,9 @@ func Particular(err error) bool {
 	return ok && (answer.Status == http.StatusOK || answer.Status == http.StatusBadRequest)
 }
 
-// MayNotRead tells whether an error says that the role has no right to what it asked for, and never will unless somebody grants it.
-func MayNotRead(err error) bool { return refusedRight(err) }
+// LacksRight tells whether an error says that the role has no right to what it asked for, and will not unless somebody grants
+// it. Where the key is not accepted at all, the answer has another status, and nothing may be concluded.
+func LacksRight(err error) bool {
+	answer, ok := errors.AsType[*Error](err)
+	return ok && answer.Code == "42501" && answer.Status == http.StatusForbidden
+}

@@ -124,7 +124,7 @@ func (c *Client) EndJob(ctx context.Context, row Job, status string, at time.Tim
 	maps.Copy(all, r.columns(schema))
 	maps.Copy(all, body)
 	matched, err = c.patchJob(ctx, OpEndJob, row.ID, all, stillRunning(row))
-	if refusedRight(err) && len(all) > len(body) { // the job has to end all the same
+	if LacksRight(err) && len(all) > len(body) { // the job has to end all the same
 		matched, err = c.patchJob(ctx, OpEndJob, row.ID, body, stillRunning(row))
 	}
 	return matched, err
@@ -149,7 +149,7 @@ func (c *Client) CloseJob(ctx context.Context, row Job, s Summary, r Report) (ma
 		still["started_at"] = row.StartedAt
 	}
 	matched, err = c.patchJob(ctx, OpCloseJob, row.ID, body, still)
-	if refusedRight(err) {
+	if LacksRight(err) {
 		return true, nil
 	}
 	return matched, err

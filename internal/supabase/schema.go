@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -85,28 +84,36 @@ var (
 )
 
 // learn takes a column or a table that PostgREST does not know for missing, whatever the database says: its schema cache may be
-// older than a migration. It is asked again like any other that is missing.
-func (c *Client) learn(answer *Error) {
+// older than a migration.
+func (c *Client) learn(answer *Error) { c.doWithout(missingIn(answer.Message)) }
+
+// missingIn is the table that the message of an error says is unknown, or the column of it; nothing if it says neither.
+func missingIn(message string) (table, column string) {
+	if m := unknownColumn.FindStringSubmatch(message); m != nil {
+		return m[2], m[1]
+	}
+	if m := unknownTable.FindStringSubmatch(message); m != nil {
+		return m[1], ""
+	}
+	return "", ""
+}
+
+// doWithout takes a column, or a whole table, for missing. It is asked again like any other that is missing.
+func (c *Client) doWithout(table, column string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.schema == nil {
 		return
 	}
-	if s := c.schema.without(answer.Message); s != nil {
+	if s := c.schema.without(table, column); s != nil {
 		c.schema, c.probed = s, c.clock.Now()
 	}
 }
 
-// without is the schema without what the message of an error says is unknown; nil if that is nothing that the operator can do
-// without. Of pollers and sample_gaps all columns are needed.
-func (s *Schema) without(message string) *Schema {
+// without is the schema without a column or a table; nil if that is nothing that the operator can do without. Of pollers and
+// sample_gaps all columns are needed.
+func (s *Schema) without(table, column string) *Schema {
 	out := &Schema{jobs: maps.Clone(s.jobs), samples: maps.Clone(s.samples), pollers: s.pollers, gaps: s.gaps}
-	column, table := "", ""
-	if m := unknownColumn.FindStringSubmatch(message); m != nil {
-		column, table = m[1], m[2]
-	} else if m := unknownTable.FindStringSubmatch(message); m != nil {
-		table = m[1]
-	}
 	switch {
 	case table == "jobs" && slices.Contains(jobExtras, column):
 		out.jobs[column] = false
@@ -209,18 +216,6 @@ func (c *Client) probeTable(ctx context.Context, table string, needed, extras []
 func forbidden(err error) bool {
 	answer, ok := errors.AsType[*Error](err)
 	return ok && answer.Code == "42501"
-}
-
-// refusedRight tells whether the role lacks a right of its own: where the key is not accepted at all, it says so with another
-// status, and nothing may be concluded.
-func refusedRight(err error) bool {
-	answer, ok := errors.AsType[*Error](err)
-	return ok && answer.Code == "42501" && answer.Status == http.StatusForbidden
-}
-
-// doWithout takes a table for missing until the database is asked again what it has.
-func (c *Client) doWithout(table string) {
-	c.learn(&Error{Message: "Could not find the table '" + table + "'"})
 }
 
 // has tells whether a table has all the columns. It reads a row at most.

@@ -76,7 +76,7 @@ func TestWhatAnErrorSaysIsUnknown(t *testing.T) {
 		"": "",
 	} {
 		got := ""
-		if s := all().without(message); s != nil {
+		if s := all().without(missingIn(message)); s != nil {
 			missing := s.Missing()
 			if len(missing) != 1 {
 				t.Fatalf("%q: %v", message, missing)
