@@ -73,8 +73,9 @@ func (o *Outbox) finish() {
 		}
 	}
 	if o.queued() == 0 {
-		clear(o.longest)
+		o.longest = emptied(o.longest)
 	}
+	o.lane.shrink()
 	o.mu.Unlock()
 	if b.spooled {
 		o.acknowledge(b.end)

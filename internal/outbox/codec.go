@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/soundcheck-io/latency-operator/internal/sample"
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
@@ -38,6 +36,7 @@ var errRecord = errors.New("the record is neither a sample nor a gap")
 
 // record is what one record of the spool holds: a sample with its number, if it has one yet, or a gap.
 type record struct {
+	job jobKey
 	row supabase.Row
 	gap *sample.Gap
 }
@@ -49,12 +48,13 @@ func (r *record) jobID() string {
 	return r.row.JobID
 }
 
-// decode is the inverse of encodeSample and encodeGap.
-func decode(b []byte) (r record, err error) {
+// decode is the inverse of encodeSample and encodeGap. It has the id of a job by its key from name.
+func decode(b []byte, name func(jobKey) string) (r record, err error) {
 	if len(b) < headLength {
 		return r, errRecord
 	}
-	id := uuid.UUID(b[1:headLength]).String()
+	r.job = jobKey(b[1:headLength])
+	id := name(r.job)
 	in := reader{b: b[headLength:]}
 	switch b[0] {
 	case gapKind:
@@ -70,22 +70,20 @@ func decode(b []byte) (r record, err error) {
 	return r, nil
 }
 
-func begin(kind byte, jobID string) ([]byte, error) {
-	id, err := uuid.Parse(jobID)
-	if err != nil {
-		return nil, fmt.Errorf("job %q: %w", jobID, err)
+// begin writes what all records begin with. They are added to b, like all that follows.
+func begin(b []byte, kind byte, j *job) ([]byte, error) {
+	if !j.proper {
+		return nil, fmt.Errorf("job %q has an id that is no UUID", j.id)
 	}
-	b := make([]byte, 0, 64)
-	b = append(b, kind)
-	return append(b, id[:]...), nil
+	return append(append(b, kind), j.key[:]...), nil
 }
 
-// encodeSample writes a sample into some fifty bytes:
+// encodeSample writes a sample of a job into some fifty bytes:
 //
 //	kind, job (16), status, flags, slot (varint), cadence (seconds, varint), due (microseconds since 1970, varint), sent (after due, varint),
 //	sequence number (above the slot, varint), round-trip time (8), jitter (8)
-func encodeSample(s *supabase.Row) ([]byte, error) {
-	b, err := begin(sampleKind, s.JobID)
+func encodeSample(b []byte, j *job, s *supabase.Row) ([]byte, error) {
+	b, err := begin(b, sampleKind, j)
 	if err != nil {
 		return nil, err
 	}
@@ -119,11 +117,11 @@ func encodeSample(s *supabase.Row) ([]byte, error) {
 	return b, nil
 }
 
-// encodeGap writes a gap into some forty bytes:
+// encodeGap writes a gap of a job into some forty bytes:
 //
 //	kind, job (16), from (microseconds since 1970, varint), to (after from, varint), slots (varint), reason (the rest)
-func encodeGap(g *sample.Gap) ([]byte, error) {
-	b, err := begin(gapKind, g.JobID)
+func encodeGap(b []byte, j *job, g *sample.Gap) ([]byte, error) {
+	b, err := begin(b, gapKind, j)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +179,9 @@ func (r *reader) sample(jobID string, first bool) supabase.Row {
 	flags := r.byte()
 	row.Slot = r.varint()
 	if !first {
-		row.Cadence = time.Duration(r.varint()) * time.Second
+		cadence := r.varint()
+		r.bad = r.bad || cadence < 0 || cadence > int64(longestCadence/time.Second)
+		row.Cadence = time.Duration(cadence) * time.Second
 	}
 	due := r.varint()
 	row.ScheduledAt = time.UnixMicro(due).UTC()

@@ -10,8 +10,7 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
-// deliverOnce sends a batch of the samples that overtake, one of what is held, and what is owed to the jobs' last_ping_at.
-// What an error leaves undone is tried again at the next call.
+// deliverOnce sends a batch of the samples that overtake, and one of what is held. What an error leaves undone is tried again at the next call.
 func (o *Outbox) deliverOnce(ctx context.Context) error {
 	defer o.tellLost()
 	if o.batch.empty() {
@@ -27,13 +26,7 @@ func (o *Outbox) deliverOnce(ctx context.Context) error {
 		return err // cut short by us: says nothing about the store
 	}
 	o.note(err)
-	if err != nil {
-		return err
-	}
-	if err := o.touches.send(ctx, o.Store, o.Clock.Now()); err != nil && ctx.Err() == nil {
-		o.Log.Error(err, "The jobs' last_ping_at could not be moved; it is tried again")
-	}
-	return nil
+	return err
 }
 
 // deliverBatch sends what is in the batch, samples first.
@@ -105,7 +98,7 @@ func deliver[T any](ctx context.Context, o *Outbox, g *goods[T], items []T) ([]T
 // shed drops the items of jobs that the store lacks.
 func shed[T any](o *Outbox, g *goods[T], items []T) []T {
 	o.mu.Lock()
-	isGone := func(item T) bool { j := o.jobs[g.job(item)]; return j != nil && j.gone }
+	isGone := func(item T) bool { j := o.find(g.job(item)); return j != nil && j.gone }
 	if !slices.ContainsFunc(items, isGone) {
 		o.mu.Unlock()
 		return items
@@ -147,7 +140,9 @@ func goneJob[T any](err error, items []T, job func(T) string) (id string, about 
 // dropJob gives up what is held of a job that the store lacks: what is in memory at once, the rest as its turn comes.
 func (o *Outbox) dropJob(id string) {
 	o.mu.Lock()
-	o.job(id).gone = true
+	j := o.job(id)
+	j.gone = true
+	o.touches.forget(j)
 	samples := len(o.queue)
 	o.queue = slices.DeleteFunc(o.queue, func(row supabase.Row) bool {
 		if row.JobID == id && row.Sequence == unnumbered {
@@ -157,13 +152,12 @@ func (o *Outbox) dropJob(id string) {
 	})
 	samples -= len(o.queue)
 	for range samples {
-		o.settle(id, false)
+		o.settle(j, false)
 	}
 	for _, g := range o.gaps.drop(id) {
 		o.settleGap(g, false)
 	}
 	o.mu.Unlock()
-	o.touches.forget(id)
 	if samples > 0 {
 		o.Observer.Dropped(DropJobGone, samples)
 	}

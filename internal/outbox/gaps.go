@@ -19,12 +19,17 @@ const (
 
 // slotKey identifies a sample, or a gap by its first slot.
 type slotKey struct {
-	jobID string
-	due   int64 // in microseconds since 1970
+	job jobKey
+	due int64 // in microseconds since 1970
 }
 
-func keyOf(s *sample.Sample) slotKey { return slotKey{s.JobID, s.ScheduledAt.UnixMicro()} }
-func keyOfGap(g *sample.Gap) slotKey { return slotKey{g.JobID, g.From.UnixMicro()} }
+func keyOf(s *sample.Sample) slotKey { return keyOfSlot(s.JobID, s.ScheduledAt) }
+func keyOfGap(g *sample.Gap) slotKey { return keyOfSlot(g.JobID, g.From) }
+
+func keyOfSlot(jobID string, due time.Time) slotKey {
+	key, _ := keyOfJob(jobID)
+	return slotKey{key, due.UnixMicro()}
+}
 
 // heldGap is a gap that the outbox answers for.
 type heldGap struct {
@@ -147,12 +152,12 @@ func (o *Outbox) PutGap(g sample.Gap) {
 	o.remember(&g)
 	before := o.queued()
 	o.hold(j)
-	record, err := encodeGap(&g)
+	record, err := encodeGap(o.record[:0], j, &g)
 	switch {
 	case o.spool(record, err):
 		o.spoolGaps()
 	case !o.gaps.put(heldGap{Gap: g, records: 1}):
-		o.settle(g.JobID, false)
+		o.settle(j, false)
 	}
 	o.nudge(before)
 }
@@ -167,7 +172,7 @@ func (o *Outbox) lose(s *sample.Sample, inherited bool) {
 	if g != nil {
 		inherited = o.bequeath(&g.Gap, inherited)
 	}
-	o.settle(s.JobID, inherited)
+	o.settle(o.job(s.JobID), inherited)
 }
 
 // bequeath has a gap count as inherited in the place of the record that became one. It tells whether the record's own
@@ -195,7 +200,7 @@ func (o *Outbox) spoolGaps() {
 // holds mu.
 func (o *Outbox) spoolThese(gaps []*heldGap) (progress bool) {
 	for i, g := range gaps {
-		record, err := encodeGap(&g.Gap)
+		record, err := encodeGap(o.record[:0], o.job(g.JobID), &g.Gap)
 		if err != nil {
 			o.restoreGaps(gaps[i : i+1])
 			continue
@@ -207,7 +212,7 @@ func (o *Outbox) spoolThese(gaps []*heldGap) (progress bool) {
 		progress = true
 		o.remember(&g.Gap)
 		for range g.records - 1 {
-			o.settle(g.JobID, false) // it is one record now
+			o.settle(o.job(g.JobID), false) // it is one record now
 		}
 	}
 	return progress

@@ -176,7 +176,7 @@ func TestWhatExpiredBeforeThereWasAnOutboxBecomesAGap(t *testing.T) {
 		expired = append(expired, record)
 	}
 	gap := skip(b.jobs[0], 3, 5)
-	record, err := encodeGap(&gap)
+	record, err := encodeGap(nil, newJob(gap.JobID), &gap)
 	b.Expect(err).NotTo(HaveOccurred())
 	options := b.box.Options
 	expired = append(expired, record, []byte("nothing"))

@@ -24,11 +24,17 @@ type goods[T any] struct {
 // samples is how the samples of a batch are delivered.
 func (o *Outbox) samples(b *batch) *goods[supabase.Row] {
 	return &goods[supabase.Row]{
-		job:    func(row supabase.Row) string { return row.JobID },
-		send:   o.Store.InsertSamples,
-		settle: func(row supabase.Row) { o.settle(row.JobID, b.inherited) },
+		job: func(row supabase.Row) string { return row.JobID },
+		send: func(ctx context.Context, rows []supabase.Row) error {
+			known, err := o.Store.InsertSamples(ctx, rows)
+			if known > 0 {
+				o.Observer.Known(known)
+			}
+			return err
+		},
+		settle: func(row supabase.Row) { o.settle(o.job(row.JobID), b.inherited) },
 		stored: func(rows []supabase.Row) {
-			o.touches.owe(o.settleStored(rows, b.inherited))
+			o.touches.owe(o.settleStored(rows, b.inherited), o.Clock.Now())
 			o.Observer.Stored(len(rows))
 		},
 		reject: func(row supabase.Row, why error) {
@@ -47,19 +53,17 @@ func (o *Outbox) samples(b *batch) *goods[supabase.Row] {
 	}
 }
 
-// settleStored ends the responsibility for rows that are stored, and gives those that are the newest of their jobs.
-func (o *Outbox) settleStored(rows []supabase.Row, inherited bool) (newest []supabase.Row) {
+// settleStored ends the responsibility for rows that are stored, and says of which jobs they are.
+func (o *Outbox) settleStored(rows []supabase.Row, inherited bool) []touch {
+	stored := make([]touch, len(rows))
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i := range rows {
-		row := &rows[i]
-		if j := o.job(row.JobID); row.RecordedAt.After(j.pinged) {
-			j.pinged = row.RecordedAt
-			newest = append(newest, *row)
-		}
-		o.settle(row.JobID, inherited)
+		j := o.job(rows[i].JobID)
+		stored[i] = touch{j, rows[i].RecordedAt.UnixMicro(), rows[i].Cadence}
+		o.settle(j, inherited)
 	}
-	return newest
+	return stored
 }
 
 // gapsOf is how the gaps of a batch are delivered.

@@ -2,42 +2,84 @@ package outbox
 
 import (
 	"time"
+
+	"github.com/google/uuid"
 )
 
-// job is what is remembered about one job.
+// jobKey is the id of a job as a number: half as long as the text, and nothing that the garbage collector has to follow.
+type jobKey = uuid.UUID
+
+// keyOfJob gives the key of a job, also of one whose id is no UUID; then it is not proper.
+func keyOfJob(jobID string) (key jobKey, proper bool) {
+	key, err := uuid.Parse(jobID)
+	if err != nil {
+		return uuid.NewSHA1(uuid.Nil, []byte(jobID)), false
+	}
+	return key, true
+}
+
+// never is when something happened that has not, in microseconds since 1970 like all times of a job.
+var never = time.Time{}.UnixMicro()
+
+// job is what is remembered about one job. There are many: it is kept small.
 type job struct {
-	pending   int // records that the outbox answers for
-	inherited int // of these, records that an earlier process left
+	id     string
+	key    jobKey
+	proper bool // the key is the id
+
+	pending   int32 // records that the outbox answers for
+	inherited int32 // of these, records that an earlier process left
 	// late counts the samples that get their number when they are sent, until the spool cannot bring them again.
-	late int
+	late int32
+
+	known bool // the job's highest number; unnumbered then says that there is none
+	gone  bool // the store lacks the job
+	over  bool // it is to be forgotten once nothing of it is held
 
 	numbers numbering
-	known   bool // the job's highest number; unnumbered then says that there is none
-	gone    bool // the store lacks the job
-	over    bool // it is to be forgotten once nothing of it is held
 
-	pinged time.Time // when the newest stored sample was taken
+	ping ping // guarded by the lock of touches
 
 	// rtt is the newest successful round-trip time among the samples that an earlier process left, of the slot that was due at
-	// rttDue; zero without one.
+	// rttDue; never without one.
 	rtt    float64
-	rttDue time.Time
+	rttDue int64
+}
+
+// find gives what is remembered about a job; nil if that is nothing. The caller holds mu.
+func (o *Outbox) find(jobID string) *job {
+	key, _ := keyOfJob(jobID)
+	return o.jobs[key]
 }
 
 // job gives what is remembered about a job, which may be nothing yet. The caller holds mu.
 func (o *Outbox) job(jobID string) *job {
-	j := o.jobs[jobID]
+	j := o.find(jobID)
 	if j == nil {
-		j = &job{numbers: numbering{highest: unnumbered}}
-		o.jobs[jobID] = j
+		j = newJob(jobID)
+		o.jobs[j.key] = j
 	}
 	return j
 }
 
+func newJob(jobID string) *job {
+	j := &job{id: jobID, numbers: numbering{highest: unnumbered, due: never}, rttDue: never}
+	j.key, j.proper = keyOfJob(jobID)
+	return j
+}
+
+// name is the id of a job with a key. It is the text that is known already, if possible. The caller holds mu.
+func (o *Outbox) name(key jobKey) string {
+	if j := o.jobs[key]; j != nil {
+		return j.id
+	}
+	return key.String()
+}
+
 // tidy forgets a job that is over when nothing of it is left. The caller holds mu.
-func (o *Outbox) tidy(jobID string, j *job) {
+func (o *Outbox) tidy(j *job) {
 	if j.over && j.pending == 0 && j.late == 0 {
-		delete(o.jobs, jobID)
+		delete(o.jobs, j.key)
 	}
 }
 
@@ -51,14 +93,13 @@ func (o *Outbox) hold(j *job) {
 }
 
 // settle ends the responsibility for one record of a job. The caller holds mu.
-func (o *Outbox) settle(jobID string, inherited bool) {
-	j := o.job(jobID)
+func (o *Outbox) settle(j *job, inherited bool) {
 	o.held--
 	j.pending--
 	if inherited {
 		j.inherited = max(0, j.inherited-1)
 	}
-	o.tidy(jobID, j)
+	o.tidy(j)
 }
 
 // settleGap ends the responsibility for the records that a gap was made of. The caller holds mu.
@@ -69,15 +110,15 @@ func (o *Outbox) settleGap(g *heldGap, inherited bool) {
 		j.inherited = max(0, j.inherited-1)
 	}
 	for range g.records {
-		o.settle(g.JobID, inherited)
+		o.settle(j, inherited)
 	}
 }
 
 // numbered ends the wait for n samples of a job that got their number when they were sent. The caller holds mu.
 func (o *Outbox) numbered(jobID string, n int) {
-	if j := o.jobs[jobID]; j != nil {
-		j.late = max(0, j.late-n)
-		o.tidy(jobID, j)
+	if j := o.find(jobID); j != nil {
+		j.late = max(0, j.late-int32(n))
+		o.tidy(j)
 	}
 }
 
@@ -85,8 +126,8 @@ func (o *Outbox) numbered(jobID string, n int) {
 func (o *Outbox) Pending(jobID string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if j := o.jobs[jobID]; j != nil {
-		return j.pending
+	if j := o.find(jobID); j != nil {
+		return int(j.pending)
 	}
 	return 0
 }
@@ -96,8 +137,8 @@ func (o *Outbox) Pending(jobID string) int {
 func (o *Outbox) Inherited(jobID string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if j := o.jobs[jobID]; j != nil {
-		return j.inherited
+	if j := o.find(jobID); j != nil {
+		return int(j.inherited)
 	}
 	return 0
 }
@@ -107,11 +148,11 @@ func (o *Outbox) Inherited(jobID string) int {
 func (o *Outbox) LastRTT(jobID string) (rtt float64, due time.Time, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	j := o.jobs[jobID]
-	if j == nil || j.rttDue.IsZero() {
+	j := o.find(jobID)
+	if j == nil || j.rttDue == never {
 		return 0, time.Time{}, false
 	}
-	return j.rtt, j.rttDue, true
+	return j.rtt, time.UnixMicro(j.rttDue).UTC(), true
 }
 
 // Forget drops what is remembered about a job that is over, or that was gone and is there again. What is held of it stays,
@@ -119,11 +160,11 @@ func (o *Outbox) LastRTT(jobID string) (rtt float64, due time.Time, ok bool) {
 func (o *Outbox) Forget(jobID string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	j := o.jobs[jobID]
+	j := o.find(jobID)
 	if j == nil {
 		return
 	}
 	j.gone, j.over = false, true
-	j.rtt, j.rttDue = 0, time.Time{}
-	o.tidy(jobID, j)
+	j.rtt, j.rttDue = 0, never
+	o.tidy(j)
 }

@@ -37,6 +37,7 @@ type lane struct {
 	// ahead has the samples that the spool holds behind the place to which the backlog was read, and that are or were in
 	// the lane.
 	ahead map[slotKey]passage
+	most  int // that ahead has had
 }
 
 // overtake lets a sample that was just appended to the spool into the lane, if there is a backlog that the store is taking,
@@ -53,6 +54,17 @@ func (o *Outbox) overtake(row *supabase.Row) {
 	}
 	l.rows = append(l.rows, *row)
 	l.ahead[k] = inLane
+	l.most = max(l.most, len(l.ahead))
+}
+
+// shrink gives the memory of a backlog back.
+func (l *lane) shrink() {
+	if len(l.ahead) == 0 && l.most > large {
+		l.ahead, l.most = map[slotKey]passage{}, 0
+	}
+	if len(l.rows) == 0 {
+		l.rows = nil
+	}
 }
 
 // overtaken is asked about each sample to which the backlog comes. It tells whether the sample has been delivered; one that

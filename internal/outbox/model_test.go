@@ -49,6 +49,9 @@ type modelJob struct {
 	gap     *sample.Gap // the newest, while it may grow
 }
 
+// key is that of a sample by its due time, in microseconds.
+func (j *modelJob) key(due int64) slotKey { return keyOfSlot(j.id, time.UnixMicro(due)) }
+
 func (j *modelJob) due() time.Time { return j.start.Add(time.Duration(j.slot) * j.cadence) }
 
 func newModel(t *testing.T, seed uint64) *model {
@@ -132,7 +135,7 @@ func (m *model) restart() {
 	// spool gave up after it was read.
 	for _, g := range append(old.gaps.list, old.batch.gaps...) {
 		for n := range g.Slots {
-			m.excused[slotKey{g.JobID, dueIn(&g.Gap, n).UnixMicro()}] = true
+			m.excused[keyOfSlot(g.JobID, dueIn(&g.Gap, n))] = true
 		}
 	}
 	for _, row := range old.batch.rows {
@@ -201,10 +204,10 @@ func (m *model) step() {
 func (m *model) balanced() {
 	o := m.box
 	held := 0
-	for id, j := range o.jobs {
-		held += j.pending
+	for _, j := range o.jobs {
+		held += int(j.pending)
 		if j.pending < 0 || j.inherited > j.pending || j.late < 0 {
-			m.t.Fatalf("%s: %+v", id, *j)
+			m.t.Fatalf("%s: %+v", j.id, *j)
 		}
 	}
 	if held != o.held || o.spooled < 0 {
@@ -269,7 +272,7 @@ func (m *model) compare(j *modelJob) {
 	}
 	numbers := map[int64]bool{}
 	for k, row := range m.store.rows {
-		if k.jobID != j.id {
+		if row.JobID != j.id {
 			continue
 		}
 		if !j.samples[k.due] || covered[k.due] != "" && !m.unsure[k] {
@@ -284,12 +287,12 @@ func (m *model) compare(j *modelJob) {
 		}
 	}
 	for at := range j.samples {
-		if _, there := m.store.rows[slotKey{j.id, at}]; !there && covered[at] != "Lost" && !m.excused[slotKey{j.id, at}] {
+		if _, there := m.store.rows[j.key(at)]; !there && covered[at] != "Lost" && !m.excused[j.key(at)] {
 			m.t.Errorf("%s %v has no outcome", j.id, time.UnixMicro(at).UTC())
 		}
 	}
 	for at := range j.skipped {
-		if covered[at] != "Busy" && !m.excused[slotKey{j.id, at}] {
+		if covered[at] != "Busy" && !m.excused[j.key(at)] {
 			m.t.Errorf("%s %v has no gap, %q", j.id, time.UnixMicro(at).UTC(), covered[at])
 		}
 	}

@@ -36,13 +36,14 @@ var ErrJobGone = errors.New("the job is gone from the database")
 
 // Store is where samples go. Its errors are understood by supabase.Classify.
 type Store interface {
-	// InsertSamples stores all or none. A sample that is there already is left as it is.
-	InsertSamples(ctx context.Context, rows []supabase.Row) error
+	// InsertSamples stores all or none. A sample that is there already is left as it is; known counts these, as far as the
+	// store tells.
+	InsertSamples(ctx context.Context, rows []supabase.Row) (known int, err error)
 	// PutGaps stores all or none, each in the place of one of the job with the same beginning.
 	PutGaps(ctx context.Context, gaps []sample.Gap) error
 	// HighestSequences gives the sample with the highest sequence number of each of at most 100 jobs that have samples.
 	HighestSequences(ctx context.Context, jobIDs []string) (map[string]supabase.Numbered, error)
-	// TouchJobs moves the time of the last sample of at most 100 jobs forward to at, and never back.
+	// TouchJobs moves the time of the last sample of at most supabase.TouchAtOnce jobs forward to at, and never back.
 	TouchJobs(ctx context.Context, jobIDs []string, at time.Time) error
 }
 
@@ -60,6 +61,8 @@ type Listener interface {
 type Observer interface {
 	// Stored is called with the number of samples that the store accepted.
 	Stored(n int)
+	// Known is called with how many of these it had already: they were sent again, or another replica measured them too.
+	Known(n int)
 	// Rejected is called with the number of samples and gaps that it never will.
 	Rejected(n int)
 	// Dropped is called with the number of samples that were given up, and why: one of the Drop constants.
@@ -103,7 +106,7 @@ type Outbox struct {
 	wake chan struct{} // holds a token when a waiting Run should look again
 
 	mu      sync.Mutex
-	jobs    map[string]*job
+	jobs    map[jobKey]*job
 	held    int            // what all of them have pending
 	spooled int            // records of the spool that were not read yet
 	queue   []supabase.Row // samples in memory
@@ -112,17 +115,19 @@ type Outbox struct {
 	lane    lane           // the samples that overtake what is in the spool
 	oldest  time.Time      // when the oldest of the batch was measured; zero without a batch
 	trouble Trouble
+	record  []byte          // room for a record that is being made
 	lost    []sample.Sample // of which the listener has not been told
 	flowing bool            // the newest delivery succeeded
 
 	backlog             // what is remembered about the records of the spool
 	spoolTrouble string // why the spool does not work; empty when it does
 
+	touches *touches // with a lock of its own, which may be taken while mu is held
+
 	// Of the delivering goroutine alone.
-	batch   batch
-	acked   time.Time // when the spool was told last
-	limit   int       // of a batch; smaller than Batch after the store found one too large
-	touches touches
+	batch batch
+	acked time.Time // when the spool was told last
+	limit int       // of a batch; smaller than Batch after the store found one too large
 }
 
 // Trouble is why samples cannot be delivered; the zero Trouble says that they can.
@@ -138,8 +143,8 @@ type Trouble struct {
 func New(opts Options) *Outbox {
 	o := &Outbox{
 		Options: opts, wake: make(chan struct{}, 1), limit: opts.Batch,
-		jobs: map[string]*job{}, gaps: newGapList(), lane: lane{ahead: map[slotKey]passage{}}, backlog: newBacklog(),
-		touches: touches{owed: map[string]time.Time{}, inexact: map[string]time.Time{}, trail: opts.Trail},
+		jobs: map[jobKey]*job{}, gaps: newGapList(), lane: lane{ahead: map[slotKey]passage{}}, backlog: newBacklog(),
+		touches: newTouches(opts.Trail, opts.Linger, opts.Clock.Now()),
 	}
 	if o.Spool != nil {
 		o.recover()
@@ -172,7 +177,7 @@ func (o *Outbox) Put(s sample.Sample) error {
 	j.number(&row)
 	before := o.queued()
 	o.hold(j)
-	o.keep(&row)
+	o.keep(j, &row)
 	o.nudge(before)
 	return nil
 }

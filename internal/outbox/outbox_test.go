@@ -26,6 +26,7 @@ var start = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 type heard struct {
 	mu       sync.Mutex
 	stored   int
+	known    int
 	rejected []string
 	lost     []sample.Sample
 	gone     []string
@@ -46,6 +47,7 @@ func (h *heard) note(f func()) {
 type counts struct{ *heard }
 
 func (c counts) Stored(n int)                 { c.note(func() { c.stored += n }) }
+func (c counts) Known(n int)                  { c.note(func() { c.known += n }) }
 func (c counts) Rejected(int)                 {}
 func (c counts) Dropped(reason string, n int) { c.note(func() { c.dropped[reason] += n }) }
 
@@ -209,6 +211,7 @@ func TestFaultsCostNothing(t *testing.T) {
 			b.Expect(injected.Count()).To(Equal(fault.Times))
 			b.Expect(b.text(`select count(*) || ' of ' || count(distinct (job_id, sequence_number)) from samples`)).To(Equal("30 of 30"))
 			b.Expect(b.total()).To(Equal(30))
+			b.Expect(b.known).To(Equal(map[bool]int{true: 30}[fault.AfterCommit]), "stored already when it was sent again")
 			b.Expect(b.box.Status().Trouble).To(BeZero())
 		})
 	}

@@ -6,8 +6,8 @@ import (
 
 // keep puts a sample where it survives: into the spool, or into memory while there is none or it does not take any. The
 // caller holds mu.
-func (o *Outbox) keep(row *supabase.Row) {
-	record, err := encodeSample(row)
+func (o *Outbox) keep(j *job, row *supabase.Row) {
+	record, err := encodeSample(o.record[:0], j, row)
 	if o.spool(record, err) {
 		o.overtake(row)
 		o.spoolGaps()
@@ -23,6 +23,7 @@ func (o *Outbox) spool(record []byte, err error) bool {
 		return false
 	}
 	if err == nil {
+		o.record = record
 		err = o.Spool.Append(record)
 	}
 	if err != nil {

@@ -17,7 +17,7 @@ func (o *Outbox) recover() {
 		}
 		for _, bytes := range records {
 			o.spooled++
-			if r, err := decode(bytes); err == nil {
+			if r, err := decode(bytes, o.name); err == nil {
 				o.inherit(&r)
 			}
 		}
@@ -44,8 +44,8 @@ func (o *Outbox) inherit(r *record) {
 	} else {
 		j.learn(row.Sequence, row.ScheduledAt)
 	}
-	if s := &r.row.Sample; s.Status == sample.Success && s.RTT != nil && !s.ScheduledAt.Before(j.rttDue) {
-		j.rtt, j.rttDue = *s.RTT, s.ScheduledAt
+	if s := &r.row.Sample; s.Status == sample.Success && s.RTT != nil && s.ScheduledAt.UnixMicro() >= j.rttDue {
+		j.rtt, j.rttDue = *s.RTT, s.ScheduledAt.UnixMicro()
 	}
 }
 
@@ -55,7 +55,7 @@ func (o *Outbox) expire(records [][]byte) {
 	defer o.mu.Unlock()
 	dropped := 0
 	for _, bytes := range records {
-		r, err := decode(bytes)
+		r, err := decode(bytes, o.name)
 		if err != nil {
 			continue
 		}
@@ -68,7 +68,7 @@ func (o *Outbox) expire(records [][]byte) {
 			o.lose(&r.row.Sample, false)
 			dropped++
 		case !o.gaps.put(heldGap{Gap: *r.gap, records: 1}):
-			o.settle(r.jobID(), false)
+			o.settle(o.job(r.jobID()), false)
 		}
 	}
 	if dropped > 0 {

@@ -21,10 +21,11 @@ const (
 
 // Run delivers until ctx ends. A request under way then is not cut short, as nobody would know what became of it.
 func (o *Outbox) Run(ctx context.Context) {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { o.payTouches(ctx) })
 	if o.Spool != nil {
-		var syncing sync.WaitGroup
-		defer syncing.Wait()
-		syncing.Go(func() { o.syncSpool(ctx) })
+		beside.Go(func() { o.syncSpool(ctx) })
 	}
 	retry := newBackoff()
 	for {
@@ -68,7 +69,7 @@ func (o *Outbox) Flush(ctx context.Context) {
 		}
 		retry.Reset()
 	}
-	o.touches.flush(ctx, o.Store, o.Clock.Now())
+	o.flushTouches(ctx)
 	if o.Spool != nil {
 		if err := o.Spool.Sync(); err != nil {
 			o.Log.Error(err, "The spool could not be forced to the disk")
@@ -128,21 +129,11 @@ func (o *Outbox) sleep(ctx context.Context, d time.Duration, wake <-chan struct{
 
 // due is how long to wait until there is something to deliver; false when nothing is to be expected.
 func (o *Outbox) due() (time.Duration, bool) {
-	now := o.Clock.Now()
 	o.mu.Lock()
 	queued, since := o.queued(), o.since
 	o.mu.Unlock()
-	wait, waiting := o.touches.due(now)
-	switch {
-	case !o.batch.empty() || queued >= o.limit:
+	if !o.batch.empty() || queued >= o.limit {
 		return 0, true
-	case queued > 0:
-		linger := since.Add(o.Linger).Sub(now)
-		if !waiting || linger < wait {
-			wait = linger
-		}
-		return wait, true
-	default:
-		return wait, waiting
 	}
+	return since.Add(o.Linger).Sub(o.Clock.Now()), queued > 0
 }

@@ -38,7 +38,7 @@ func (j *job) number(row *supabase.Row) {
 func (j *job) learn(highest int64, due time.Time) {
 	j.known = true
 	if highest > j.numbers.highest {
-		j.numbers.highest, j.numbers.due = highest, due
+		j.numbers.highest, j.numbers.due = highest, due.UnixMicro()
 	}
 }
 
@@ -47,25 +47,25 @@ func (j *job) learn(highest int64, due time.Time) {
 // took over or runs beside this one, then gives them the same numbers, and never one that this process gives to another slot.
 type numbering struct {
 	highest int64
-	due     time.Time // of the sample with the highest number; zero if not known
-	// base and cadence are the grid, and above is how far its numbers lie above its slots.
-	base    time.Time
-	cadence time.Duration
-	above   int64
+	due     int64 // of the sample with the highest number; never if not known
+	// base and cadence are the grid, in microseconds, and above is how far its numbers lie above its slots.
+	base, cadence int64
+	above         int64
 }
 
 // next gives a number to a sample.
 func (n *numbering) next(s *sample.Sample) int64 {
-	if base := s.ScheduledAt.Add(-time.Duration(s.Slot) * s.Cadence); s.Cadence != n.cadence || !base.Equal(n.base) {
-		n.base, n.cadence = base, s.Cadence
+	due, cadence := s.ScheduledAt.UnixMicro(), s.Cadence.Microseconds()
+	if base := due - s.Slot*cadence; cadence != n.cadence || base != n.base {
+		n.base, n.cadence = base, cadence
 		n.above = n.anchor()
 	}
-	if newer := n.due.IsZero() || s.ScheduledAt.After(n.due); newer && s.Slot+n.above <= n.highest {
+	if newer := n.due == never || due > n.due; newer && s.Slot+n.above <= n.highest {
 		n.above = n.highest + 1 - s.Slot
 	}
 	number := s.Slot + n.above
 	if number > n.highest {
-		n.highest, n.due = number, s.ScheduledAt
+		n.highest, n.due = number, due
 	}
 	return number
 }
@@ -73,11 +73,11 @@ func (n *numbering) next(s *sample.Sample) int64 {
 // anchor is how far the numbers of the grid lie above its slots, judging by the sample with the highest number if it lies on
 // the grid.
 func (n *numbering) anchor() int64 {
-	since := n.due.Sub(n.base)
-	if n.due.IsZero() || n.cadence <= 0 || since < 0 || since%n.cadence != 0 {
+	since := n.due - n.base
+	if n.due == never || n.cadence <= 0 || since < 0 || since%n.cadence != 0 {
 		return 0
 	}
-	return max(0, n.highest-int64(since/n.cadence))
+	return max(0, n.highest-since/n.cadence)
 }
 
 // numberLate gives their numbers to those rows of the batch that have none. A number once given stays, so that a row that
@@ -104,7 +104,14 @@ func (o *Outbox) unknownJobs(rows []supabase.Row) []string {
 	defer o.mu.Unlock()
 	unknown := map[string]bool{}
 	for i := range rows {
-		if row := &rows[i]; row.Sequence == unnumbered && !o.job(row.JobID).known {
+		row := &rows[i]
+		if row.Sequence != unnumbered {
+			continue
+		}
+		switch j := o.job(row.JobID); {
+		case !j.proper: // no store has anything of it, and asking would be an error for all
+			j.learn(unnumbered, time.Time{})
+		case !j.known:
 			unknown[row.JobID] = true
 		}
 	}
@@ -150,7 +157,7 @@ func (o *Outbox) Resume(jobID string, highest int64) {
 func (o *Outbox) Highest(jobID string) int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if j := o.jobs[jobID]; j != nil && j.late == 0 {
+	if j := o.find(jobID); j != nil && j.late == 0 {
 		return j.numbers.highest
 	}
 	return unnumbered

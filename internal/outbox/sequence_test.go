@@ -99,7 +99,7 @@ func TestNumbers(t *testing.T) {
 		"another cadence would be another grid, and the number of the slot is high enough": {20, at(20), []slot{{start.Add(-hour), 400, 400}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := numbering{highest: tc.highest, due: tc.due}
+			n := numbering{highest: tc.highest, due: tc.due.UnixMicro()}
 			for _, s := range tc.slots {
 				due := s.grid.Add(time.Duration(s.slot) * 10 * time.Second)
 				if got := n.next(&sample.Sample{Slot: s.slot, Cadence: 10 * time.Second, ScheduledAt: due}); got != s.want {
@@ -114,7 +114,7 @@ func TestNumbers(t *testing.T) {
 func TestTwoProcessesNumberAlike(t *testing.T) {
 	for name, highest := range map[string]int64{"slot numbers": -1, "above others": 300} {
 		t.Run(name, func(t *testing.T) {
-			a, b := numbering{highest: highest}, numbering{}
+			a, b := numbering{highest: highest, due: never}, numbering{}
 			numbers := map[int64]int64{}
 			for slot := range int64(60) {
 				s := &sample.Sample{Slot: slot, Cadence: time.Second, ScheduledAt: start.Add(time.Duration(slot) * time.Second)}

@@ -21,6 +21,8 @@ type shelf struct {
 	before, after func(n int) error
 	poison        func(*supabase.Row) bool
 	poisonGap     func(*sample.Gap) bool
+	// touched is told about each request that moves last_ping_at; it may be nil.
+	touched func(ids []string, at time.Time) error
 }
 
 func newShelf() *shelf {
@@ -48,8 +50,8 @@ func (s *shelf) write(n int, refusal func() error, commit func()) error {
 	return nil
 }
 
-func (s *shelf) InsertSamples(_ context.Context, rows []supabase.Row) error {
-	return s.write(len(rows), func() error {
+func (s *shelf) InsertSamples(_ context.Context, rows []supabase.Row) (known int, err error) {
+	err = s.write(len(rows), func() error {
 		for i := range rows {
 			if s.gone[rows[i].JobID] {
 				return refused("23503", "Key (job_id)=("+rows[i].JobID+") is not present in table \"jobs\".")
@@ -63,9 +65,12 @@ func (s *shelf) InsertSamples(_ context.Context, rows []supabase.Row) error {
 		for _, row := range rows {
 			if _, there := s.rows[keyOf(&row.Sample)]; !there {
 				s.rows[keyOf(&row.Sample)] = row
+			} else {
+				known++
 			}
 		}
 	})
+	return known, err
 }
 
 func (s *shelf) PutGaps(_ context.Context, gaps []sample.Gap) error {
@@ -102,4 +107,9 @@ func (s *shelf) HighestSequences(_ context.Context, ids []string) (map[string]su
 	return highest, nil
 }
 
-func (s *shelf) TouchJobs(context.Context, []string, time.Time) error { return nil }
+func (s *shelf) TouchJobs(_ context.Context, ids []string, at time.Time) error {
+	if s.touched == nil {
+		return nil
+	}
+	return s.touched(ids, at)
+}

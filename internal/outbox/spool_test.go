@@ -84,6 +84,17 @@ func TestASpoolThatFailsLosesNothingWhileTheProcessLives(t *testing.T) {
 	b.Eventually(func() string { return b.text(rows, b.jobs[0]) }, "10s").Should(HaveSuffix("1 success 11, 2 success 12"))
 }
 
+func TestAJobWhoseIDIsNoUUIDHoldsUpNoOther(t *testing.T) {
+	b := newBench(t, 1, func(o *Options) { o.Spool = openSpool(t, spool.Options{Dir: t.TempDir()}) })
+	b.put("seven", 0)
+	b.put(b.jobs[0], 0)
+	b.Expect(b.box.Pending("seven")).To(Equal(1))
+	b.run()
+	b.settled()
+	b.Expect(b.text(rows, b.jobs[0])).To(Equal("0 success 10"))
+	b.Expect(b.rejected).To(Equal([]string{"seven", "seven"}), "the sample, and the gap that it became")
+}
+
 func TestWhatTheSpoolLosesHoldsUpNoJob(t *testing.T) {
 	dir := t.TempDir()
 	b := newBench(t, 2, func(o *Options) { o.Spool = openSpool(t, spool.Options{Dir: dir}) })

@@ -5,6 +5,7 @@ import (
 
 	"github.com/soundcheck-io/latency-operator/internal/sample"
 	"github.com/soundcheck-io/latency-operator/internal/spool"
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
 const (
@@ -47,9 +48,9 @@ type recordKey struct {
 
 func (r *record) key() recordKey {
 	if r.gap != nil {
-		return recordKey{keyOfGap(r.gap), r.gap.Slots}
+		return recordKey{slotKey{r.job, r.gap.From.UnixMicro()}, r.gap.Slots}
 	}
-	return recordKey{keyOf(&r.row.Sample), 0}
+	return recordKey{slotKey{r.job, r.row.ScheduledAt.UnixMicro()}, 0}
 }
 
 // takeSpooled makes a batch of the next records of the spool. The caller holds mu.
@@ -72,18 +73,20 @@ func (o *Outbox) takeSpooled() (batch, error) {
 	if b.inherited {
 		o.toInherit = max(0, o.toInherit-len(records))
 	}
+	b.rows = make([]supabase.Row, 0, len(records))
 	for _, bytes := range records {
-		r, err := decode(bytes)
+		r, err := decode(bytes, o.name)
 		if err != nil {
 			o.Log.Error(err, "A record of the spool was given up")
 			o.Observer.Dropped(DropUnreadable, 1)
 			continue
 		}
-		o.reading[r.key()]++
+		k := r.key()
+		o.reading[k]++
 		switch {
 		case r.gap != nil:
 			b.addGap(r.gap)
-		case !b.inherited && o.overtaken(keyOf(&r.row.Sample)):
+		case !b.inherited && o.overtaken(k.slotKey):
 			o.passing = true
 		default:
 			b.addRow(&r.row)
@@ -135,8 +138,8 @@ func (o *Outbox) loseSpooled() {
 		o.hold(o.job(row.JobID))
 		o.enqueue(&row)
 	}
-	for id, j := range o.jobs {
-		o.tidy(id, j)
+	for _, j := range o.jobs {
+		o.tidy(j)
 	}
 	if lost := before - o.held; lost > 0 {
 		o.Observer.Dropped(DropUnreadable, lost)
@@ -161,11 +164,24 @@ func (o *Outbox) acknowledge(end spool.Position) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	clear(o.reading)
+	o.reading = emptied(o.reading)
 	for id, n := range o.unackedLate {
 		o.numbered(id, n)
 	}
 	clear(o.unackedLate)
+}
+
+// large is how many entries make a map not worth keeping for the next ones: it never gets smaller, and clearing it takes as long
+// as it is large.
+const large = 10_000
+
+// emptied gives a map without entries.
+func emptied[K comparable, V any](m map[K]V) map[K]V {
+	if len(m) > large {
+		return map[K]V{}
+	}
+	clear(m)
+	return m
 }
 
 // remember takes note of a gap that was put. The caller holds mu.
@@ -182,7 +198,7 @@ func (o *Outbox) remember(g *sample.Gap) {
 func (o *Outbox) GivenUp(records [][]byte) {
 	dropped := 0
 	for _, bytes := range records {
-		r, err := decode(bytes)
+		r, err := decode(bytes, o.name)
 		if err != nil {
 			continue
 		}
@@ -209,11 +225,11 @@ func (o *Outbox) GivenUp(records [][]byte) {
 func (o *Outbox) giveUp(r *record, inherited bool) (lost bool) {
 	j := o.job(r.jobID())
 	if r.gap != nil {
-		if g, known := o.longest[keyOfGap(r.gap)]; known {
+		if g, known := o.longest[r.key().slotKey]; known {
 			r.gap = &g
 		}
 	}
-	if r.gap == nil && !inherited && o.lane.giveUp(keyOf(&r.row.Sample)) {
+	if r.gap == nil && !inherited && o.lane.giveUp(r.key().slotKey) {
 		o.gaps.part(r.jobID())
 		return false
 	}
@@ -222,7 +238,7 @@ func (o *Outbox) giveUp(r *record, inherited bool) (lost bool) {
 	}
 	switch {
 	case r.gap == nil && j.gone:
-		o.settle(r.jobID(), inherited)
+		o.settle(j, inherited)
 	case r.gap == nil:
 		o.lose(&r.row.Sample, inherited)
 		return true

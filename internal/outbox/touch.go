@@ -2,116 +2,311 @@ package outbox
 
 import (
 	"cmp"
-	"context"
-	"errors"
-	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
 const (
-	// exactly is up to how many jobs get a request of their own in a round, with their own time.
+	// exactly is up to how many jobs get a request of their own, with their own time.
 	exactly = 25
-	// together is how many jobs one request can name.
-	together = 100
-	// touchPause is the least time between two rounds.
+	// together is how many jobs one request names.
+	together = supabase.TouchAtOnce
+	// touchPause is the least time between two rounds of a small installation.
 	touchPause = time.Second
+	// touchGap is the least time between two requests of a large one.
+	touchGap = 20 * time.Millisecond
+	// window is among how many of those that have waited longest the jobs of one request are looked for.
+	window = 5 * together
 )
 
-// touches is what is owed to the jobs' last_ping_at: for each, when its newest stored sample was taken.
+// touches is what is owed to the jobs' last_ping_at.
 //
-// One request can name a hundred jobs but only one time. A few jobs get a request each. More share one, with the oldest of
-// their times: then last_ping_at trails by as much as these differ, but never claims a ping that nobody sent; what is
-// missing is made up for in a round with room. With hundreds of jobs a round comes now and then, as often as trail asks.
+// One request can name many jobs but only one time. A few jobs get a request each, at once. More share one, with the oldest of
+// their times: then last_ping_at trails by as much as these differ, but never claims a ping that nobody sent; what is missing
+// is made up for when there is room. Where there are too many for one request, each job waits, so that what it is told stands
+// for several of its samples. What waits is paid evenly, one request after the other.
+//
+// All the while last_ping_at trails the newest stored sample by at most Trail, or by the cadence where that is longer than nine
+// tenths of it.
 type touches struct {
-	owed    map[string]time.Time // not told since the newest sample
-	inexact map[string]time.Time // told an older time
-	trail   time.Duration
-	next    time.Time // of a round, at the earliest
+	trail, linger time.Duration
+	began         time.Time // what instants are counted from, so that setting the clock makes nothing overdue
+
+	wake chan struct{} // holds a token when something is owed that was not
+
+	mu     sync.Mutex
+	owed   []debt        // not told since the newest sample; who has waited longest first
+	behind []debt        // told an older time than that of the newest sample
+	count  int           // of the debts in owed, without those that are none any more
+	last   instant       // when something was paid
+	exact  instant       // when a job of behind was paid in a large installation
+	wait   time.Duration // of a job, in a large installation
+	heeded time.Duration // the cadence that wait was made for last
+	hasty  bool          // the next payment is due at once
 }
 
-func (t *touches) owe(rows []supabase.Row) {
-	for _, row := range rows {
-		if row.RecordedAt.After(t.owed[row.JobID]) {
-			t.owed[row.JobID] = row.RecordedAt
-			delete(t.inexact, row.JobID)
+// instant is a time since touches began.
+type instant = time.Duration
+
+// longAgo is when nothing had been paid yet.
+const longAgo instant = -time.Hour
+
+// debt is a job that waits since an instant.
+type debt struct {
+	job   *job
+	since instant
+}
+
+// holds tells whether a debt is still one: the job may be elsewhere by now, or back in the same list since later.
+func (d debt) holds(where pingState) bool {
+	return d.job.ping.state == where && d.job.ping.since == d.since
+}
+
+// ping is what touches knows about a job; the lock of touches guards it.
+type ping struct {
+	// newest is when the newest stored sample was taken, in microseconds since 1970.
+	newest int64
+	since  instant
+	state  pingState
+}
+
+// pingState tells where a job waits.
+type pingState uint8
+
+const (
+	even       pingState = iota // nothing is owed
+	inOwed                      // it waits in owed
+	inBehind                    // it waits in behind
+	paying                      // a request is under way
+	payingLess                  // a request is under way, and a newer sample was stored meanwhile
+)
+
+// payment is one request: all jobs get the same time.
+type payment struct {
+	debts []debt
+	at    int64 // in microseconds since 1970
+}
+
+// touch is a sample that is stored: its job, when it was taken, in microseconds since 1970, and the time to the next.
+type touch struct {
+	job     *job
+	at      int64
+	cadence time.Duration
+}
+
+func newTouches(trail, linger time.Duration, now time.Time) *touches {
+	t := &touches{wake: make(chan struct{}, 1), trail: trail, linger: linger, began: now, last: longAgo, exact: longAgo}
+	t.wait = max(0, t.most()-linger)
+	return t
+}
+
+// nearby is how far the times of jobs of one request may differ from that of the job that has waited longest.
+func (t *touches) nearby() time.Duration { return t.trail / 20 }
+
+// most is how far the newest sample of a job may be ahead of what it was last told of, which may be less than it was to be.
+func (t *touches) most() time.Duration { return t.trail - 2*t.nearby() }
+
+// heed shortens the wait, if need be, for jobs of a cadence. A job that was told of its newest sample owes again a cadence later,
+// and while it waits others come: the newest of them is to be within the limit.
+func (t *touches) heed(cadence time.Duration) {
+	t.heeded = cadence
+	switch most := t.most(); {
+	case cadence <= 0: // not known
+		t.wait = min(t.wait, most/2)
+	case cadence <= most:
+		t.wait = min(t.wait, max(0, most-most%cadence-t.linger))
+	}
+}
+
+// owe takes note of samples that are stored.
+func (t *touches) owe(samples []touch, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.count
+	for _, s := range samples {
+		if s.cadence != t.heeded {
+			t.heed(s.cadence)
 		}
-	}
-}
-
-func (t *touches) forget(jobID string) {
-	delete(t.owed, jobID)
-	delete(t.inexact, jobID)
-}
-
-// due is how long to wait until something may be sent; false when nothing is owed.
-func (t *touches) due(now time.Time) (time.Duration, bool) {
-	return t.next.Sub(now), len(t.owed)+len(t.inexact) > 0
-}
-
-// send pays what is owed, if it is time. What one request cannot pay does not hold up the others, but a store that is away
-// is not asked again for each job: every one of these requests might hang, and samples would wait for them.
-func (t *touches) send(ctx context.Context, store Store, now time.Time) error {
-	if wait, owing := t.due(now); !owing || wait > 0 {
-		return nil
-	}
-	t.next = now.Add(touchPause)
-	if len(t.owed) > together {
-		// Two thirds: the samples wait a little for their batch, and the requests take time.
-		t.next = now.Add(t.trail * 2 / 3)
-	}
-	var failed []error
-	room := exactly - len(t.owed)
-	failed = append(failed, t.pay(ctx, store, t.owed, len(t.owed)))
-	if room > 0 && !supabase.Away(failed[0]) {
-		failed = append(failed, t.pay(ctx, store, t.inexact, room))
-	}
-	return errors.Join(failed...)
-}
-
-// pay sends what most of the jobs are owed, the oldest first.
-func (t *touches) pay(ctx context.Context, store Store, owed map[string]time.Time, most int) error {
-	ids := slices.SortedFunc(maps.Keys(owed), func(a, b string) int {
-		return cmp.Or(owed[a].Compare(owed[b]), cmp.Compare(a, b))
-	})
-	ids = ids[:min(most, len(ids))]
-	size := together
-	if len(ids) <= exactly {
-		size = 1
-	}
-	var failed []error
-	for chunk := range slices.Chunk(ids, size) {
-		at := owed[chunk[0]]
-		if err := store.TouchJobs(ctx, chunk, at); err != nil {
-			failed = append(failed, err)
-			if supabase.Away(err) {
-				break
-			}
+		p := &s.job.ping
+		if s.at <= p.newest {
 			continue
 		}
-		for _, id := range chunk {
-			if exact := owed[id]; exact.After(at) {
-				t.inexact[id] = exact
-			} else {
-				delete(t.inexact, id)
-			}
-			delete(t.owed, id)
+		p.newest = s.at
+		switch p.state {
+		case even, inBehind:
+			t.push(s.job, now.Sub(t.began))
+		case paying:
+			p.state = payingLess
 		}
 	}
-	if len(failed) > 1 {
-		failed = failed[:1] // the others say the same
+	if before == 0 && t.count > 0 || before <= together && t.count > together {
+		select {
+		case t.wake <- struct{}{}:
+		default:
+		}
 	}
-	return errors.Join(failed...)
 }
 
-// flush pays what is owed at the end of the process, in a few rounds, so that a hundred jobs end up exact.
-func (t *touches) flush(ctx context.Context, store Store, now time.Time) {
-	for rounds := 0; rounds < 5 && ctx.Err() == nil; rounds++ {
-		t.next = now
-		if t.send(ctx, store, now) != nil {
-			return
+func (t *touches) push(j *job, since instant) {
+	j.ping.state, j.ping.since = inOwed, since
+	t.owed = append(t.owed, debt{j, since})
+	t.count++
+}
+
+// forget owes a job nothing any more.
+func (t *touches) forget(j *job) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if j.ping.state == inOwed {
+		t.count--
+	}
+	j.ping.state = even
+}
+
+// due is how long to wait until something is to be paid; false when nothing is owed.
+func (t *touches) due(now time.Time) (time.Duration, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tidy()
+	if t.count == 0 && len(t.behind) == 0 {
+		return 0, false
+	}
+	return t.next() - now.Sub(t.began), true
+}
+
+// next is when the next payment is due.
+func (t *touches) next() instant {
+	next := t.last + touchPause
+	switch {
+	case t.count > together:
+		// The k-th request from now has to come before the first of its jobs has waited long enough, and all come evenly, but
+		// none before half of that time: it would stand for too few samples.
+		pace := t.wait + touchPause
+		for k := 0; k*together < len(t.owed); k++ {
+			pace = min(pace, (t.owed[k*together].since+t.wait-t.last)/time.Duration(k+1))
+		}
+		return max(t.last+max(touchGap, pace), t.owed[0].since+t.wait/2)
+	case t.count == 0 && !t.roomy():
+		return max(next, t.behind[0].since+t.wait)
+	}
+	return next
+}
+
+// roomy tells whether there are few enough jobs for each of them to get its exact time.
+func (t *touches) roomy() bool { return t.count <= exactly && len(t.behind) <= together }
+
+// tidy removes debts that are none any more from where they are looked at.
+func (t *touches) tidy() {
+	for len(t.owed) > 0 && !t.owed[0].holds(inOwed) {
+		t.owed = t.owed[1:]
+	}
+	for len(t.behind) > 0 && !t.behind[0].holds(inBehind) {
+		t.behind = t.behind[1:]
+	}
+}
+
+// take gives what is to be paid now, in the order in which it is to be paid. Whoever takes it calls settle for each payment.
+func (t *touches) take(at time.Time) (due []payment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := at.Sub(t.began)
+	t.tidy()
+	if t.next() > now && !t.hasty {
+		return nil
+	}
+	t.last, t.hasty = now, false
+	if t.roomy() {
+		room := exactly - t.count
+		due = t.singles(&t.owed, inOwed, t.count)
+		return append(due, t.singles(&t.behind, inBehind, room)...)
+	}
+	for all := t.count <= together; t.count > 0 && (all || due == nil); {
+		due = append(due, t.group())
+	}
+	if len(t.behind) > 0 && now-t.behind[0].since >= t.wait && now-t.exact >= touchPause {
+		t.exact = now
+		due = append(due, t.singles(&t.behind, inBehind, 1)...)
+	}
+	return due
+}
+
+// group takes the job that has waited longest, and others whose newest sample was taken at about the same time.
+func (t *touches) group() payment {
+	t.tidy()
+	head, nearby := t.owed[0].job.ping.newest, t.nearby().Microseconds()
+	p := payment{at: head, debts: make([]debt, 0, min(together, t.count))}
+	kept := make([]debt, 0, window)
+	n := 0
+	for ; n < min(window, len(t.owed)) && len(p.debts) < together; n++ {
+		d := t.owed[n]
+		ahead := d.job.ping.newest - head
+		switch {
+		case !d.holds(inOwed):
+		case max(ahead, -ahead) > nearby:
+			kept = append(kept, d)
+		default:
+			d.job.ping.state = paying
+			t.count--
+			p.at = min(p.at, d.job.ping.newest)
+			p.debts = append(p.debts, d)
 		}
 	}
+	copy(t.owed[n-len(kept):n], kept)
+	t.owed = t.owed[n-len(kept):]
+	return p
+}
+
+// singles takes the first n jobs of a list, each for a request of its own, the oldest time first.
+func (t *touches) singles(list *[]debt, where pingState, n int) (due []payment) {
+	for ; len(*list) > 0 && len(due) < n; *list = (*list)[1:] {
+		d := (*list)[0]
+		if !d.holds(where) {
+			continue
+		}
+		if where == inOwed {
+			t.count--
+		}
+		d.job.ping.state = paying
+		due = append(due, payment{debts: []debt{d}, at: d.job.ping.newest})
+	}
+	slices.SortFunc(due, func(a, b payment) int { return cmp.Compare(a.at, b.at) })
+	return due
+}
+
+// settle ends a payment: it is paid, or all of it is to be paid as soon as possible, or has to wait for its turn again.
+func (t *touches) settle(p payment, paid, soon bool, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var first []debt
+	for _, d := range p.debts {
+		ping := &d.job.ping
+		switch underWay := ping.state == paying || ping.state == payingLess; {
+		case !underWay: // forgotten
+		case !paid && soon:
+			ping.state, ping.since = inOwed, d.since
+			first = append(first, d)
+		case !paid, ping.state == payingLess:
+			t.push(d.job, now.Sub(t.began))
+		case ping.newest > p.at:
+			ping.state, ping.since = inBehind, now.Sub(t.began)
+			t.behind = append(t.behind, debt{d.job, ping.since})
+		default:
+			ping.state = even
+		}
+	}
+	if len(first) > 0 {
+		t.count += len(first)
+		t.owed = slices.Concat(first, t.owed)
+	}
+}
+
+// hurry makes the next payment due at once, and tells whether nothing is left but to make up for shared times.
+func (t *touches) hurry() (nothingOwed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hasty = true
+	return t.count == 0
 }

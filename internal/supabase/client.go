@@ -97,13 +97,14 @@ func restURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// do runs one request and gives the body of the answer.
-func (c *Client) do(ctx context.Context, what call, build func(*postgrest.Client) *postgrest.FilterBuilder) ([]byte, int64, error) {
+// do runs one request and gives the body of the answer, and the number of rows if one was asked for with count=exact, else unknown.
+func (c *Client) do(ctx context.Context, what call, build func(*postgrest.Client) *postgrest.FilterBuilder) (body []byte, total int64, err error) {
+	what.total = &total
 	ctx, cancel := context.WithTimeout(withCall(ctx, what), callTimeout)
 	defer cancel()
-	body, count, err := build(c.rest).ExecuteWithContext(ctx)
+	body, _, err = build(c.rest).ExecuteWithContext(ctx)
 	if err == nil {
-		return body, count, nil
+		return body, total, nil
 	}
 	var answer *Error
 	if !errors.As(err, &answer) {
@@ -113,7 +114,7 @@ func (c *Client) do(ctx context.Context, what call, build func(*postgrest.Client
 		c.RecheckSchema()
 		c.learn(answer)
 	}
-	return nil, 0, answer
+	return nil, unknown, answer
 }
 
 // unwrapURL takes the URL out of an error of net/http.
@@ -132,7 +133,7 @@ func (c *Client) rows(ctx context.Context, what call, build func(*postgrest.Clie
 	}
 	var rows []json.RawMessage
 	if err := json.Unmarshal(body, &rows); err != nil {
-		return nil, &Error{Op: what.op, Status: 200, Message: "the answer is not a list of rows: " + oneLine(err.Error())}
+		return nil, notRows(what.op, err)
 	}
 	return rows, nil
 }

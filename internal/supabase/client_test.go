@@ -137,7 +137,7 @@ func TestAnswersAndWhatTheyMean(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := clientOf(t, serve(t, tc.handle).URL, Source{Value: "sb_secret_x"})
-			err := c.InsertSamples(t.Context(), []Row{{Sample: sample.Sample{JobID: idA, Status: sample.Missed}}})
+			_, err := c.InsertSamples(t.Context(), []Row{{Sample: sample.Sample{JobID: idA, Status: sample.Missed}}})
 			if _, ok := errors.AsType[*Error](err); !ok {
 				t.Fatalf("got %v", err)
 			}
@@ -210,12 +210,12 @@ func TestHeaders(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.InsertSamples(t.Context(), []Row{{Sample: sample.Sample{JobID: idA, Status: sample.Missed}}}); err != nil {
+			if _, err := c.InsertSamples(t.Context(), []Row{{Sample: sample.Sample{JobID: idA, Status: sample.Missed}}}); err != nil {
 				t.Fatal(err)
 			}
 			h := s.requests[0].Header
 			got := []string{h.Get("apikey"), h.Get("Authorization"), h.Get("User-Agent"), strings.Join(h.Values("Prefer"), "|"), h.Get("Content-Type")}
-			want := []string{tc.apikey, tc.authorization, "test/1", "resolution=ignore-duplicates,return=minimal", "application/json"}
+			want := []string{tc.apikey, tc.authorization, "test/1", "resolution=ignore-duplicates,return=minimal,count=exact", "application/json"}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -258,10 +258,10 @@ func TestAColumnThatPostgRESTDoesNotKnowIsLeftOut(t *testing.T) {
 	s.handle = handle
 	c, _ := clientOf(t, s.URL, Source{Value: "k"})
 	rows := []Row{{Sample: sample.Sample{JobID: idA, Status: sample.Missed}}}
-	if err := c.InsertSamples(t.Context(), rows); Classify(err) != SchemaNotReady {
+	if _, err := c.InsertSamples(t.Context(), rows); Classify(err) != SchemaNotReady {
 		t.Fatalf("got %v", err)
 	}
-	if err := c.InsertSamples(t.Context(), rows); err != nil {
+	if _, err := c.InsertSamples(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
 	if last := s.bodies[len(s.bodies)-1]; strings.Contains(last, "scheduled_at") || !strings.Contains(last, "recorded_at") {

@@ -214,6 +214,14 @@ func instant(raw json.RawMessage) (t time.Time, beyond bool) {
 	if json.Unmarshal(raw, &text) != nil {
 		return time.Time{}, false
 	}
+	return parseInstant(text)
+}
+
+// parseInstant is instant for a text.
+func parseInstant(text string) (t time.Time, beyond bool) {
+	if text == "" {
+		return time.Time{}, false
+	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return time.Time{}, beyondRFC3339.MatchString(text)

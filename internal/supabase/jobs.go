@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/supabase-community/postgrest-go"
@@ -16,6 +15,9 @@ const (
 	pageSize = 1000
 	// chunk is how many ids one filter names: more would make URLs that gateways refuse.
 	chunk = 100
+	// TouchAtOnce is how many jobs one TouchJobs names at most. There are so many of these requests that it pays to go to the
+	// limit: each id takes 39 characters, as commas are escaped, and gateways refuse URLs from 8,192 on.
+	TouchAtOnce = 190
 )
 
 // Job is a row of jobs, with the values as they stand there: what they are worth is for the caller to judge.
@@ -31,36 +33,11 @@ type Job struct {
 	// MonitorState and MonitorMessage are what the operator last told the technician; empty where the database has no
 	// such columns.
 	MonitorState, MonitorMessage string
+	// UpdatedAt is when something other than the operator's own columns last changed, on the database's clock, UTC, in whole
+	// microseconds; zero where the row or the database does not say.
+	UpdatedAt time.Time
 	// Problem says why the row could not be read, in one sentence; all but the ID may be missing then.
 	Problem string
-}
-
-// jobRow is what a row looks like in JSON. A value of another type makes only its own row unreadable.
-type jobRow struct {
-	ID              string  `json:"id"`
-	TargetIP        *string `json:"target_ip"`
-	CadenceSeconds  *int64  `json:"cadence_seconds"`
-	DurationMinutes *int64  `json:"duration_minutes"`
-	StartedAt       *string `json:"started_at"`
-	CompletedAt     *string `json:"completed_at"`
-	Status          string  `json:"status"`
-	Mode            string  `json:"monitoring_mode"`
-	MonitorState    *string `json:"monitor_state"`
-	MonitorMessage  *string `json:"monitor_message"`
-}
-
-func parseJob(raw json.RawMessage) Job {
-	var row jobRow
-	err := json.Unmarshal(raw, &row)
-	job := Job{
-		ID: row.ID, TargetIP: value(row.TargetIP), CadenceSeconds: value(row.CadenceSeconds), DurationMinutes: value(row.DurationMinutes),
-		StartedAt: value(row.StartedAt), CompletedAt: value(row.CompletedAt), Status: row.Status, Mode: row.Mode,
-		MonitorState: value(row.MonitorState), MonitorMessage: value(row.MonitorMessage),
-	}
-	if err != nil {
-		job.Problem = "the row cannot be read: " + oneLine(err.Error())
-	}
-	return job
 }
 
 func value[T any](p *T) T {
@@ -71,21 +48,8 @@ func value[T any](p *T) T {
 	return *p
 }
 
-// HasMonitor tells whether jobs can carry a message for the technician.
-func (s *Schema) HasMonitor() bool { return s.jobs["monitor_state"] && s.jobs["monitor_message"] }
-
-func (s *Schema) jobSelect() string {
-	columns := strings.Join(jobColumns, ",")
-	if s.jobs["completed_at"] {
-		columns += ",completed_at"
-	}
-	if s.HasMonitor() {
-		columns += ",monitor_state,monitor_message"
-	}
-	return columns
-}
-
-// RunningJobs lists the real_polling rows that say running, by id. It asks for page after page until an empty one: a server
+// RunningJobs lists the real_polling rows that say running, by id. The newest of their UpdatedAt is where ChangedJobs can go
+// on. It asks for page after page until an empty one: a server
 // that returns fewer rows than asked for says nothing about it.
 func (c *Client) RunningJobs(ctx context.Context) ([]Job, error) {
 	schema, err := c.known(ctx)
@@ -95,7 +59,8 @@ func (c *Client) RunningJobs(ctx context.Context) ([]Job, error) {
 	var jobs []Job
 	last := ""
 	for {
-		rows, err := c.rows(ctx, call{op: OpListJobs}, func(rest *postgrest.Client) *postgrest.FilterBuilder {
+		before := len(jobs)
+		jobs, err = c.jobPage(ctx, OpListJobs, jobs, func(rest *postgrest.Client) *postgrest.FilterBuilder {
 			query := rest.From("jobs").Select(schema.jobSelect(), "", false).
 				Eq("status", "running").Eq("monitoring_mode", "real_polling").
 				Order("id", ascending).Limit(pageSize, "")
@@ -107,11 +72,8 @@ func (c *Client) RunningJobs(ctx context.Context) ([]Job, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(rows) == 0 {
+		if len(jobs) == before {
 			return jobs, nil
-		}
-		for _, raw := range rows {
-			jobs = append(jobs, parseJob(raw))
 		}
 		next := jobs[len(jobs)-1].ID
 		if next <= last || checkIDs(next) != nil {
@@ -134,17 +96,9 @@ func (c *Client) JobsByID(ctx context.Context, ids []string) ([]Job, error) {
 	if err := checkIDs(ids...); err != nil {
 		return nil, fmt.Errorf("%s: %w", OpGetJobs, err)
 	}
-	rows, err := c.rows(ctx, call{op: OpGetJobs}, func(rest *postgrest.Client) *postgrest.FilterBuilder {
+	return c.jobPage(ctx, OpGetJobs, nil, func(rest *postgrest.Client) *postgrest.FilterBuilder {
 		return rest.From("jobs").Select(schema.jobSelect(), "", false).In("id", ids)
 	})
-	if err != nil {
-		return nil, err
-	}
-	jobs := make([]Job, 0, len(rows))
-	for _, raw := range rows {
-		jobs = append(jobs, parseJob(raw))
-	}
-	return jobs, nil
 }
 
 // stillRunning is what a row has to say for the operator to end its job: running, on the grid that it had when it was read. A row
@@ -184,14 +138,14 @@ func (c *Client) patchJob(ctx context.Context, op, id string, body map[string]an
 	return count > 0, err
 }
 
-// TouchJobs moves last_ping_at of the jobs forward to at, and never back. Without the column, nothing happens.
+// TouchJobs moves last_ping_at of at most TouchAtOnce jobs forward to at, and never back. Without the column, nothing happens.
 func (c *Client) TouchJobs(ctx context.Context, ids []string, at time.Time) error {
 	schema, err := c.known(ctx)
 	if err != nil || !schema.jobs["last_ping_at"] || len(ids) == 0 {
 		return err
 	}
-	if len(ids) > chunk {
-		return fmt.Errorf("%s: %d ids at once, where at most %d are allowed", OpTouchJobs, len(ids), chunk)
+	if len(ids) > TouchAtOnce {
+		return fmt.Errorf("%s: %d ids at once, where at most %d are allowed", OpTouchJobs, len(ids), TouchAtOnce)
 	}
 	if err := checkIDs(ids...); err != nil {
 		return fmt.Errorf("%s: %w", OpTouchJobs, err)

@@ -1,6 +1,7 @@
 package supabase
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,13 +22,14 @@ func TestRequestsAsTheyAreSent(t *testing.T) {
 	}{
 		"insert samples": {
 			do: func(c *Client) error {
-				return c.InsertSamples(t.Context(), []Row{{Sequence: 7, Sample: sample.Sample{
+				_, err := c.InsertSamples(t.Context(), []Row{{Sequence: 7, Sample: sample.Sample{
 					JobID: idA, ScheduledAt: at, RecordedAt: at, Status: sample.Success, RTT: &rtt, Jitter: &jitter,
 				}}})
+				return err
 			},
 			method: "POST", path: "/rest/v1/samples",
 			query: map[string]string{"on_conflict": "job_id,scheduled_at"},
-			body:  `[{"jitter_ms":0.25,"job_id":"` + idA + `","recorded_at":"2026-11-23T10:00:00.123456Z","rtt_ms":12.5,"scheduled_at":"2026-11-23T10:00:00.123456Z","sequence_number":7,"status":"success"}]`,
+			body:  `[{"job_id":"` + idA + `","status":"success","rtt_ms":12.5,"scheduled_at":"2026-11-23T10:00:00.123456Z","sequence_number":7,"jitter_ms":0.25,"recorded_at":"2026-11-23T10:00:00.123456Z"}]`,
 		},
 		"end a job": {
 			do: func(c *Client) error {
@@ -108,8 +110,9 @@ func TestNothingIsSentThatCouldDoHarm(t *testing.T) {
 			_, err := c.EndJob(t.Context(), Job{ID: "urn:uuid:" + idA}, "completed", time.Now(), Summary{}, Report{})
 			return err
 		},
-		"no id at all": func() error { _, err := c.JobsByID(t.Context(), nil); return err },
-		"too many ids": func() error { _, err := c.JobsByID(t.Context(), make([]string, 102)); return err },
+		"no id at all":           func() error { _, err := c.JobsByID(t.Context(), nil); return err },
+		"too many ids":           func() error { _, err := c.JobsByID(t.Context(), make([]string, 102)); return err },
+		"too many jobs to touch": func() error { return c.TouchJobs(t.Context(), slices.Repeat([]string{idA}, TouchAtOnce+1), time.Now()) },
 	} {
 		if err := do(); err == nil {
 			t.Errorf("%s: no error", name)
@@ -117,5 +120,21 @@ func TestNothingIsSentThatCouldDoHarm(t *testing.T) {
 	}
 	if len(s.requests) != 0 {
 		t.Errorf("%d requests were sent", len(s.requests))
+	}
+}
+
+// Gateways refuse a request whose line is longer than some 8,192 characters.
+func TestAsManyJobsAsCanBeTouchedFitIntoAURL(t *testing.T) {
+	s := serve(t, answer(204, "", ""))
+	c, _ := clientOf(t, s.URL, Source{Value: "k"})
+	ids := make([]string, TouchAtOnce)
+	for i := range ids {
+		ids[i] = jobID(i)
+	}
+	if err := c.TouchJobs(t.Context(), ids, t0); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.requests[0].RequestURI); n > 8000 {
+		t.Errorf("%d characters", n)
 	}
 }

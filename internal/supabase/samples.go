@@ -24,48 +24,28 @@ type Row struct {
 const keyed = "job_id,scheduled_at"
 
 // InsertSamples stores samples, all or none. Where the database has scheduled_at, a sample that is there already is left
-// as it is; without, storing a sample twice makes two rows.
-func (c *Client) InsertSamples(ctx context.Context, samples []Row) error {
+// as it is, and known counts these as far as the answer tells; without, storing a sample twice makes two rows.
+func (c *Client) InsertSamples(ctx context.Context, samples []Row) (known int, err error) {
 	schema, err := c.known(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	body, err := json.Marshal(encode(samples, schema))
-	if err != nil {
-		return fmt.Errorf("%s: %w", OpInsertSamples, err)
-	}
-	what := call{op: OpInsertSamples, prefer: "return=minimal"}
+	what := call{op: OpInsertSamples, prefer: "return=minimal", body: encode(samples, schema)}
 	conflict := ""
 	if schema.Keyed() {
-		what.prefer = "resolution=ignore-duplicates,return=minimal"
+		what.prefer = "resolution=ignore-duplicates,return=minimal,count=exact"
 		conflict = keyed
 	}
-	_, _, err = c.do(ctx, what, func(rest *postgrest.Client) *postgrest.FilterBuilder {
-		return rest.From("samples").Insert(json.RawMessage(body), conflict != "", conflict, "minimal", "")
+	_, inserted, err := c.do(ctx, what, func(rest *postgrest.Client) *postgrest.FilterBuilder {
+		return rest.From("samples").Insert(nil, conflict != "", conflict, "minimal", "")
 	})
 	if answer, ok := errors.AsType[*Error](err); ok && answer.Code == "42P10" {
 		answer.Message = "the database has samples.scheduled_at without its unique constraint: apply config/supabase/migrations/20261124090100_operator_columns.sql"
 	}
-	return err
-}
-
-// encode gives the rows the columns that the database has, and all of them the same.
-func encode(samples []Row, schema *Schema) []map[string]any {
-	rows := make([]map[string]any, len(samples))
-	for i, s := range samples {
-		row := map[string]any{"job_id": s.JobID, "status": s.Status, "rtt_ms": s.RTT}
-		extras := map[string]any{
-			"scheduled_at": timestamp(s.ScheduledAt), "sequence_number": s.Sequence,
-			"jitter_ms": s.Jitter, "recorded_at": timestamp(s.RecordedAt),
-		}
-		for column, v := range extras {
-			if schema.samples[column] {
-				row[column] = v
-			}
-		}
-		rows[i] = row
+	if err == nil && conflict != "" && inserted >= 0 && inserted < int64(len(samples)) {
+		known = len(samples) - int(inserted)
 	}
-	return rows
+	return known, err
 }
 
 // Numbered is the sample of a job with the highest number.

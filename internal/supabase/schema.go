@@ -19,7 +19,7 @@ const probeEvery = 30 * time.Second
 // The columns that the operator reads and writes.
 var (
 	jobColumns    = []string{"id", "target_ip", "cadence_seconds", "duration_minutes", "status", "monitoring_mode", "started_at"}
-	jobExtras     = []string{"completed_at", "last_ping_at", "monitor_state", "monitor_message", "avg_rtt_ms", "packet_loss_percent", "total_samples"}
+	jobExtras     = []string{"completed_at", "last_ping_at", "updated_at", "monitor_state", "monitor_message", "avg_rtt_ms", "packet_loss_percent", "total_samples"}
 	sampleColumns = []string{"job_id", "status", "rtt_ms"}
 	sampleExtras  = []string{"scheduled_at", "sequence_number", "jitter_ms", "recorded_at"}
 )
@@ -35,6 +35,13 @@ func (s *Schema) Keyed() bool { return s.samples["scheduled_at"] }
 
 // KeepsGaps tells whether there is a table for the slots without a sample.
 func (s *Schema) KeepsGaps() bool { return s.Keyed() && s.gaps }
+
+// HasMonitor tells whether jobs can carry a message for the technician.
+func (s *Schema) HasMonitor() bool { return s.jobs["monitor_state"] && s.jobs["monitor_message"] }
+
+// KnowsChanges tells whether jobs say when the app last changed them. A column updated_at alone is no proof of that: the app
+// may have one of its own, which nothing keeps. It comes with the columns of the report, in the same migration.
+func (s *Schema) KnowsChanges() bool { return s.jobs["updated_at"] && s.HasMonitor() }
 
 // Missing lists the columns that the database lacks, as table.column, and tables, sorted. Nothing is missing that nobody has looked for.
 func (s *Schema) Missing() []string {

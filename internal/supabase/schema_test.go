@@ -103,7 +103,8 @@ func TestColumnsThatMayNotBeRead(t *testing.T) {
 		t.Fatalf("%v, %v", jobs, err)
 	}
 	want := []string{
-		"jobs.avg_rtt_ms", "jobs.completed_at", "jobs.monitor_message", "jobs.monitor_state", "jobs.packet_loss_percent", "jobs.total_samples", "samples.jitter_ms",
+		"jobs.avg_rtt_ms", "jobs.completed_at", "jobs.monitor_message", "jobs.monitor_state", "jobs.packet_loss_percent", "jobs.total_samples", "jobs.updated_at",
+		"samples.jitter_ms",
 	}
 	if diff := cmp.Diff(want, c.Schema().Missing()); diff != "" {
 		t.Error(diff)

@@ -65,7 +65,7 @@ func TestNewSamplesOfManyJobsTakeFewRequests(t *testing.T) {
 	if err != nil || len(got) != 100 {
 		t.Fatalf("%d samples, %v", len(got), err)
 	}
-	if n := p.sent("GET", "samples"); n != 2 {
+	if n := p.sent("samples"); n != 2 {
 		t.Errorf("%d requests", n)
 	}
 	// An instant that lies far ahead of the others' is not approached page by page.
@@ -76,7 +76,7 @@ func TestNewSamplesOfManyJobsTakeFewRequests(t *testing.T) {
 	if err != nil || len(got) != 6 {
 		t.Fatalf("%d samples, %v", len(got), err)
 	}
-	if n := p.sent("GET", "samples"); n != 3 {
+	if n := p.sent("samples"); n != 3 {
 		t.Errorf("%d requests", n)
 	}
 }

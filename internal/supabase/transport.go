@@ -22,7 +22,14 @@ const bodyLimit = 8 << 20
 type call struct {
 	op     string
 	prefer string // replaces the library's Prefer
+	// body takes the place of the library's: it would check and copy JSON that is known to be good.
+	body []byte
+	// total gets the number of rows that the answer tells in Content-Range, or unknown, which the library takes for 0.
+	total *int64
 }
+
+// unknown is a number of rows that the answer does not tell.
+const unknown = int64(-1)
 
 type callKey struct{}
 
@@ -71,11 +78,14 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res.Body = io.NopCloser(bytes.NewReader(body))
 	res.ContentLength = int64(len(body))
+	n := unknown
 	if _, total, ok := strings.Cut(res.Header.Get("Content-Range"), "/"); ok {
-		if _, err := strconv.ParseInt(total, 10, 64); err != nil {
+		if n, err = strconv.ParseInt(total, 10, 64); err != nil {
+			n = unknown
 			res.Header.Del("Content-Range") // the library would throw a good body away for it
 		}
 	}
+	*c.total = n
 	return res, nil
 }
 
@@ -108,6 +118,11 @@ func (g *guard) dress(req *http.Request, c call) *http.Request {
 	if req.Method == http.MethodGet {
 		req.Header.Del("Content-Type")
 		req.Body, req.ContentLength, req.GetBody = nil, 0, nil // the library gives every GET an empty body
+	}
+	if c.body != nil {
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
+		req.Body, _ = req.GetBody()
+		req.ContentLength = int64(len(c.body))
 	}
 	return req
 }

@@ -24,6 +24,8 @@ comment on column public.jobs.monitor_message is 'Written by the operator: one s
 -- When the app last changed the row. Whoever reads changes by it has to look back a little: now() is when the
 -- transaction began, so that a row may appear after one with a later time.
 alter table public.jobs add column if not exists updated_at timestamptz not null default now();
+-- A column of the app's own may lack it, and then a new row would not count as a change.
+alter table public.jobs alter column updated_at set default now();
 comment on column public.jobs.updated_at is 'When something other than the operator''s own columns last changed';
 
 create or replace function public.touch_job() returns trigger

@@ -229,6 +229,17 @@ func TestOnlyTheAppsChangesBumpUpdatedAt(t *testing.T) {
 	}
 }
 
+func TestANewRowIsAChangeAlsoWhereTheAppHasItsOwnColumn(t *testing.T) {
+	db := emptyDatabase(t)
+	startStates["old app"](t, db)
+	db.exec(`alter table jobs add column updated_at timestamptz`)
+	db.migrate()
+	db.exec(`insert into jobs (account_number, target_ip, cadence_seconds, duration_minutes) values ('new', '10.0.0.1', 10, 60)`)
+	if got := db.text(`select (updated_at > now() - interval '1 min')::text from jobs where account_number = 'new'`); got != "true" {
+		t.Errorf("it is one: %s", got)
+	}
+}
+
 func TestOperatorsFrequentUpdatesTouchNoIndex(t *testing.T) {
 	db := emptyDatabase(t)
 	db.migrate()

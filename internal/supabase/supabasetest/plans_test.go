@@ -1,0 +1,68 @@
+package supabasetest
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+// plan is what PostgreSQL says about one step of a query, and about those below it.
+type plan struct {
+	Node  string  `json:"Node Type"`
+	Index string  `json:"Index Name"`
+	Rows  float64 `json:"Actual Rows"`
+	Hits  int     `json:"Shared Hit Blocks"`
+	Reads int     `json:"Shared Read Blocks"`
+	Plans []plan  `json:"Plans"`
+}
+
+// uses lists the indexes that a plan reads, and tables that it reads without one.
+func (p *plan) uses(found map[string]bool) map[string]bool {
+	if p.Index != "" {
+		found[p.Index] = true
+	}
+	if p.Node == "Seq Scan" || p.Node == "Sort" {
+		found[p.Node] = true
+	}
+	for i := range p.Plans {
+		p.Plans[i].uses(found)
+	}
+	return found
+}
+
+// explain runs a prepared statement and gives its plan.
+func (db *database) explain(execute string) plan {
+	db.t.Helper()
+	var raw []byte
+	if err := db.conn.QueryRow(db.t.Context(), `explain (analyze, buffers, format json) `+execute).Scan(&raw); err != nil {
+		db.t.Fatal(err)
+	}
+	var plans []struct{ Plan plan }
+	if err := json.Unmarshal(raw, &plans); err != nil {
+		db.t.Fatal(err)
+	}
+	return plans[0].Plan
+}
+
+// What the operator asks for every few seconds has to read what has changed and no more, whatever PostgreSQL believes about
+// parameters: PostgREST prepares its statements, so that in the end a plan may be made for any values.
+func TestWhatHasNotChangedIsNotRead(t *testing.T) {
+	db := emptyDatabase(t)
+	db.migrate()
+	db.exec(`insert into jobs (account_number, monitoring_mode, updated_at) select 'A', 'real_polling', now() - n * interval '1 s' from generate_series(1, 50000) n;
+		analyze jobs`)
+	db.exec(`prepare changed (text, timestamptz) as with answer as (
+			select * from jobs where monitoring_mode = $1 and updated_at >= $2 order by updated_at, id limit 1000
+		) select json_agg(answer) from answer`)
+	for _, mode := range []string{"force_generic_plan", "force_custom_plan", "auto"} {
+		db.exec(`set plan_cache_mode = ` + mode)
+		for since, most := range map[string]int{"now()": 20, "now() - interval '100 s'": 150} {
+			p := db.explain(`execute changed ('real_polling', ` + since + `)`)
+			if used := p.uses(map[string]bool{}); len(used) != 1 || !used["jobs_updated_at_id_idx"] {
+				t.Errorf("%s, since %s: uses %v", mode, since, used)
+			}
+			if p.Hits+p.Reads > most {
+				t.Errorf("%s, since %s: reads %d pages", mode, since, p.Hits+p.Reads)
+			}
+		}
+	}
+}
