@@ -20,11 +20,13 @@ type options struct {
 	KeyFile         string `name:"supabase-service-role-key-file" env:"SUPABASE_SERVICE_ROLE_KEY_FILE" help:"File with the key, in place of the variable SUPABASE_SERVICE_ROLE_KEY. It is read again when it changes." placeholder:"FILE"`
 	AccessTokenFile string `name:"supabase-access-token-file" env:"SUPABASE_ACCESS_TOKEN_FILE" help:"File with the JWT of a role with fewer rights, in place of the variable SUPABASE_ACCESS_TOKEN. It is read again when it changes." placeholder:"FILE"`
 
-	PollerBaseURL      string `env:"POLLER_BASE_URL" default:"http://phoenix.polling.corp.cableone.net:4402" help:"SpreeDB." placeholder:"URL"`
-	PollerThroughProxy bool   `help:"Send polls through HTTP_PROXY and its like."`
-	PollInterval       millis `name:"poll-interval-ms" env:"POLL_INTERVAL_MS" default:"5000" help:"How often the jobs table is looked at, in milliseconds."`
-	PollTimeout        millis `name:"poll-timeout-ms" env:"POLL_TIMEOUT_MS" default:"10000" help:"How long one latency request may take, in milliseconds."`
-	MaxPollsInFlight   int64  `default:"5000" help:"How many latency requests may run at once; slots beyond that stay unmeasured with the reason Overload."`
+	PollerBaseURL      string        `env:"POLLER_BASE_URL" default:"http://phoenix.polling.corp.cableone.net:4402" help:"SpreeDB." placeholder:"URL"`
+	PollerThroughProxy bool          `help:"Send polls through HTTP_PROXY and its like."`
+	PollInterval       millis        `name:"poll-interval-ms" env:"POLL_INTERVAL_MS" default:"5000" help:"How often the jobs table is looked at, in milliseconds."`
+	FullSyncInterval   time.Duration `default:"60s" help:"How often all running rows are compared with the LatencyJobs, which is what finds deleted rows. In between only those are read that have changed, if the database can tell."`
+	PollTimeout        millis        `name:"poll-timeout-ms" env:"POLL_TIMEOUT_MS" default:"10000" help:"How long one latency request may take, in milliseconds."`
+	MaxPollsInFlight   int           `default:"5000" help:"How many latency requests may run at once. Jobs beyond that wait, the one polled longest ago first; a slot that ends meanwhile stays unmeasured with the reason Overload."`
+	MaxPollsPerSecond  float64       `default:"10000" help:"How many latency requests may begin in a second; what is beyond that waits likewise."`
 
 	Namespace             string        `env:"POD_NAMESPACE" help:"The one namespace that holds the LatencyJobs. Default: the pod's own, else the kubeconfig's, else default." placeholder:"NAME"`
 	Kubeconfig            string        `env:"KUBECONFIG" help:"The cluster, where the operator runs outside one." placeholder:"FILE"`
@@ -41,6 +43,7 @@ type options struct {
 	MetricsSecure          bool          `default:"true" negatable:"" help:"Serve metrics over TLS, and only to whoever the API server says may read /metrics."`
 	MetricsCertDir         string        `help:"Folder with tls.crt and tls.key for the metrics, read again when they change. Default: a self-signed certificate." placeholder:"FOLDER"`
 	HealthProbeBindAddress string        `default:"0" help:"Where /healthz and /readyz are served, such as :8081; 0 serves none." placeholder:"ADDRESS"`
+	PprofBindAddress       string        `default:"0" help:"Where profiles of the process are served at /debug/pprof, such as 127.0.0.1:6060; 0 serves none. Whoever can reach it can see inside." placeholder:"ADDRESS"`
 	ShutdownTimeout        time.Duration `default:"30s" help:"How long polls in flight and unsent samples may take at the end. The pod's grace period must be longer."`
 
 	LogLevel  string           `default:"info" enum:"info,debug" help:"info, or debug to see each poll."`
@@ -107,6 +110,8 @@ func (o *options) check() error {
 		ok   bool
 	}{
 		{"max-polls-in-flight", o.MaxPollsInFlight > 0},
+		{"max-polls-per-second", o.MaxPollsPerSecond > 0},
+		{"full-sync-interval", o.FullSyncInterval > 0},
 		{"keep-finished", o.KeepFinished > 0},
 		{"status-writes-per-second", o.StatusWritesPerSecond > 0},
 		{"outbox-limit", o.OutboxLimit > 0},

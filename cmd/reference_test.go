@@ -66,11 +66,12 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	m.Polled(sample.Success, 0, 0, time.Now())
 	m.Requested("x", 200, 0)
 	metrics.Collect(registry, metrics.Sources{
-		Outbox:  func() outbox.Status { return outbox.Status{} },
-		Key:     func() (supabase.KeyInfo, bool) { return supabase.KeyInfo{Expires: time.Now()}, false },
-		Phases:  func() map[string]int { return map[string]int{"Running": 1} },
-		Missing: func() int { return 0 },
-		Now:     time.Now,
+		Outbox:   func() outbox.Status { return outbox.Status{} },
+		Key:      func() (supabase.KeyInfo, bool) { return supabase.KeyInfo{Expires: time.Now()}, false },
+		Phases:   func() map[string]int { return map[string]int{"Running": 1} },
+		Missing:  func() int { return 0 },
+		InFlight: func() int { return 0 }, Waiting: func() int { return 0 }, Replicas: func() int { return 1 },
+		Now: time.Now,
 	})
 	families, err := registry.Gather()
 	if err != nil {

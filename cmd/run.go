@@ -23,8 +23,10 @@ import (
 
 const (
 	// batchSize stays well below what Supabase can store within its statement timeout of 8 s.
-	batchSize = 500
+	batchSize = 1000
 	linger    = time.Second
+	// leaveTimeout is how long handing over takes at most, with an API server that is slow.
+	leaveTimeout = 6 * time.Second
 	// workers is how many jobs are decided about at once. A decision takes microseconds and waits for nothing.
 	workers = 16
 )
@@ -33,6 +35,7 @@ const (
 type operator struct {
 	log      logr.Logger
 	mgr      ctrl.Manager
+	fleet    *controllers.Fleet
 	poller   *controllers.Poller
 	outbox   *outbox.Outbox
 	statuses *controllers.StatusReconciler
@@ -52,13 +55,27 @@ func run(ctx context.Context, opts *options, log logr.Logger) error {
 		defer close(delivered)
 		op.outbox.Run(delivering)
 	}()
-	err = op.mgr.Start(ctx)
+	running, stopRunning := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRunning()
+	context.AfterFunc(ctx, func() {
+		op.leave(running)
+		stopRunning()
+	})
+	err = op.mgr.Start(running)
 	op.finish(context.WithoutCancel(ctx), func() { stopDelivering(); <-delivered })
 	log.Info("Stopped")
 	return err
 }
 
-// finish lets the polls in flight end, sends what they brought, and shows it in the statuses.
+// leave hands the jobs over to the other processes while this one still polls them.
+func (o *operator) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	o.fleet.Leave(ctx)
+}
+
+// finish lets the polls in flight end, sends what they brought, shows it in the statuses, and has nobody wait for this process if
+// nothing is left.
 func (o *operator) finish(ctx context.Context, stopDelivering func()) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
@@ -71,6 +88,12 @@ func (o *operator) finish(ctx context.Context, stopDelivering func()) {
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancelLast()
 	o.statuses.Flush(last)
+	if o.outbox.Status().Held > 0 {
+		return // the Lease says so to the others, as long as the next process with this spool may come
+	}
+	if err := o.fleet.Release(last); err != nil {
+		o.log.Error(err, "The others wait for this process for a while although it has delivered everything")
+	}
 }
 
 // outside is what is reached over the network.
@@ -135,6 +158,10 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	if err != nil {
 		return nil, err
 	}
+	fleet, err := controllers.NewFleet(out.cluster.config, out.cluster.namespace, out.cluster.identity, clk, log.WithName("fleet"))
+	if err != nil {
+		return nil, err
+	}
 	board := controllers.NewBoard()
 	box, spoolErr := newOutbox(opts, outbox.Options{
 		Store: out.database, Listener: board, Observer: counts, Clock: clk, Log: log.WithName("outbox"),
@@ -142,17 +169,22 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	})
 	parts := controllers.Parts{
 		Namespace: out.cluster.namespace, Clock: clk, Board: board, Outbox: box, Observer: counts, Rows: out.database, Finisher: out.database,
-		Poller: controllers.NewPoller(out.prober, opts.MaxPollsInFlight), Health: &controllers.PollHealth{},
+		Poller: controllers.NewPoller(out.prober, controllers.Limits{InFlight: opts.MaxPollsInFlight, PerSecond: opts.MaxPollsPerSecond}, clk), Health: &controllers.PollHealth{},
 		History: out.database, Reports: out.database,
-		Ownership: controllers.Everything{}, Leadership: election, Trouble: func() outbox.Trouble { return box.Status().Trouble },
-		Keyed:     func() bool { s := out.database.Schema(); return s == nil || s.Keyed() },
-		KeepsGaps: func() bool { s := out.database.Schema(); return s == nil || s.KeepsGaps() }, Ahead: watch.ahead, Log: log,
-		PollTimeout: time.Duration(opts.PollTimeout), SyncEvery: time.Duration(opts.PollInterval), KeepFinished: opts.KeepFinished,
+		Ownership: fleet, Peers: fleet, Leadership: election, Trouble: func() outbox.Trouble { return box.Status().Trouble },
+		Keyed:        func() bool { s := out.database.Schema(); return s == nil || s.Keyed() },
+		KeepsGaps:    func() bool { s := out.database.Schema(); return s == nil || s.KeepsGaps() },
+		KnowsChanges: func() bool { s := out.database.Schema(); return s != nil && s.KnowsChanges() }, Ahead: watch.ahead, Log: log,
+		PollTimeout: time.Duration(opts.PollTimeout), SyncEvery: time.Duration(opts.PollInterval), FullSyncEvery: opts.FullSyncInterval, KeepFinished: opts.KeepFinished,
 		Workers: workers, StatusBudget: rate.NewLimiter(rate.Limit(opts.StatusWritesPerSecond), max(1, int(opts.StatusWritesPerSecond))),
 	}
 	set, err := controllers.SetUp(mgr, parts)
 	if err != nil {
 		return nil, err
+	}
+	fleet.Changed, fleet.Pod = set.Rebalancer.Changed, out.cluster.pod
+	fleet.DeliveredUntil = func() time.Time {
+		return controllers.DeliveredUntil(clk.Now(), parts.PollTimeout, parts.Poller, box.Status())
 	}
 	herald := &controllers.Herald{
 		Clock: clk, Log: log.WithName("herald"), Key: out.credentials, Schema: out.database, Outbox: box, Spool: spoolErr, Sync: set.Sync, Polls: parts.Health,
@@ -161,14 +193,16 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	heartbeat := &controllers.Heartbeat{
 		Clock: clk, Log: log.WithName("heartbeat"), Table: out.database, Board: board, ID: out.cluster.identity, Version: buildVersion(), Message: herald.Message,
 	}
-	if err := errors.Join(mgr.Add(election), mgr.Add(herald), mgr.Add(heartbeat), addProbes(mgr, func() time.Duration { return board.Overdue(clk.Now()) })); err != nil {
+	if err := errors.Join(mgr.Add(election), mgr.Add(fleet), mgr.Add(herald), mgr.Add(heartbeat),
+		addProbes(mgr, func() time.Duration { return board.Overdue(clk.Now()) }, fleet.Joined)); err != nil {
 		return nil, err
 	}
 	metrics.Collect(ctrlmetrics.Registry, metrics.Sources{
 		Outbox: box.Status, Phases: board.Phases, Now: clk.Now, Key: keyOf(out.credentials, herald),
-		Missing: func() int { return len(out.database.Schema().Missing()) },
+		Missing:  func() int { return len(out.database.Schema().Missing()) },
+		InFlight: parts.Poller.InFlight, Waiting: parts.Poller.Waiting, Replicas: fleet.Members,
 	})
-	return &operator{log: log, mgr: mgr, poller: parts.Poller, outbox: box, statuses: set.Statuses, timeout: opts.ShutdownTimeout}, nil
+	return &operator{log: log, mgr: mgr, fleet: fleet, poller: parts.Poller, outbox: box, statuses: set.Statuses, timeout: opts.ShutdownTimeout}, nil
 }
 
 // keyOf describes the key, and tells whether it is refused or cannot work.
@@ -184,8 +218,8 @@ func keyOf(credentials *supabase.Credentials, herald *controllers.Herald) func()
 const stuckAfter = 3 * time.Minute
 
 // addProbes adds /healthz and /readyz. Alive means that jobs are decided about when it is their time. Ready means that the
-// LatencyJobs are known. A database or SpreeDB that is away is nothing that a restart would mend.
-func addProbes(mgr ctrl.Manager, overdue func() time.Duration) error {
+// LatencyJobs are known, and that this process has its share of them. A database or SpreeDB that is away is nothing that a restart would mend.
+func addProbes(mgr ctrl.Manager, overdue func() time.Duration, joined func() bool) error {
 	alive := func(*http.Request) error {
 		if late := overdue(); late > stuckAfter {
 			return fmt.Errorf("a job waits for its decision since %s: polling has stopped", late.Round(time.Second))
@@ -200,5 +234,11 @@ func addProbes(mgr ctrl.Manager, overdue func() time.Duration) error {
 		}
 		return nil
 	}
-	return errors.Join(mgr.AddHealthzCheck("polling", alive), mgr.AddReadyzCheck("cache", synced))
+	has := func(*http.Request) error {
+		if !joined() {
+			return errors.New("this process does not have its share of the jobs yet")
+		}
+		return nil
+	}
+	return errors.Join(mgr.AddHealthzCheck("polling", alive), mgr.AddReadyzCheck("cache", synced), mgr.AddReadyzCheck("joined", has))
 }

@@ -2,7 +2,9 @@ package controllers
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -51,16 +53,22 @@ type Auditor struct {
 	Wake func(jobID string)
 
 	need chan struct{}
+
+	mu   sync.Mutex
+	open map[string]*entry // the jobs about which something may be unknown
 }
 
 // NewAuditor gives an Auditor whose fields are still to be set.
-func NewAuditor() *Auditor { return &Auditor{need: make(chan struct{}, 1)} }
+func NewAuditor() *Auditor { return &Auditor{need: make(chan struct{}, 1), open: map[string]*entry{}} }
 
 // NeedLeaderElection says that every process asks about its own jobs.
 func (a *Auditor) NeedLeaderElection() bool { return false }
 
-// Need says that something is unknown.
-func (a *Auditor) Need() {
+// Need says that something is unknown about a job.
+func (a *Auditor) Need(jobID string, e *entry) {
+	a.mu.Lock()
+	a.open[jobID] = e
+	a.mu.Unlock()
 	select {
 	case a.need <- struct{}{}:
 	default:
@@ -133,13 +141,21 @@ func (a *Auditor) together(questions []question) int {
 // questions lists what is unknown, the oldest first. What an earlier process measured of a job has to be in the database
 // before that is asked; until then the job goes on without an answer, and waiting is true.
 func (a *Auditor) questions() (list []question, waiting bool) {
-	for id, e := range a.Board.snapshot() {
+	now := a.Clock.Now()
+	a.mu.Lock()
+	open := maps.Clone(a.open)
+	a.mu.Unlock()
+	for id, e := range open {
 		e.mu.Lock()
 		after, parts := e.ledger.Asks()
 		q := question{id: id, entry: e, after: after, parts: parts, rows: e.ledger.Unknown()}
+		early := now.Before(e.ask)
 		e.mu.Unlock()
 		switch {
-		case parts == 0:
+		case parts == 0, a.Board.lookup(id) != e:
+			a.settled(id, e)
+		case early:
+			waiting = true
 		case a.Outbox.Inherited(id) > 0:
 			waiting = true
 			a.release([]question{q})
@@ -149,6 +165,18 @@ func (a *Auditor) questions() (list []question, waiting bool) {
 	}
 	slices.SortFunc(list, func(x, y question) int { return x.after.Compare(y.after) })
 	return list, waiting
+}
+
+// settled takes a job off the list about which nothing is unknown, unless that has changed meanwhile.
+func (a *Auditor) settled(id string, e *entry) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, parts := e.ledger.Asks()
+	if a.open[id] == e && (parts == 0 || a.Board.lookup(id) != e) {
+		delete(a.open, id)
+	}
 }
 
 // release lets jobs be polled that have no answer.
@@ -208,7 +236,7 @@ func (a *Auditor) answer(questions []question, settle func(question, *entry)) {
 			settle(q, q.entry)
 			a.Statuses.mark(q.entry, q.id, routine)
 		} else {
-			a.Need()
+			a.Need(q.id, q.entry)
 		}
 		q.entry.mu.Unlock()
 	}

@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/ledger"
 	"github.com/soundcheck-io/latency-operator/internal/sample"
 	"github.com/soundcheck-io/latency-operator/internal/schedule"
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
 // Board is what this process knows about the jobs that it polls. It is the truth while the process lives; the status of
@@ -34,6 +34,15 @@ type entry struct {
 	grid schedule.Grid
 	// hold is until when no poll begins, because the database is being asked what became of earlier slots.
 	hold time.Time
+	// ask is from when on the database can be asked what became of earlier slots.
+	ask time.Time
+	// ramp is until when the poll of a slot waits that is late; zero when none does. See ramp.
+	ramp time.Time
+	// polled is when this process began to poll the job last, and waits says that it has a place in the line at the gate.
+	polled time.Time
+	waits  bool
+	// leaving says that another process polls the job once the poll in flight has ended.
+	leaving bool
 	// wake is when the job is to be decided about next; zero for never.
 	wake time.Time
 	// end is how the job ended according to the database, and closed the end after which its books were closed.
@@ -84,6 +93,9 @@ func resume(job *v1alpha1.LatencyJob) *entry {
 	e := &entry{ledger: ledger.Resume(accountOf(status)), phase: status.Phase, down: isDown(status), grid: gridOf(&job.Spec)}
 	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionComplete) && status.ObservedGeneration == job.Generation {
 		e.closed = end{state: v1alpha1.JobState(status.Phase), grid: e.grid}
+		if done := status.CompletionTime; done != nil {
+			e.closed.at = done.Time
+		}
 		if job.Spec.State == v1alpha1.StateRunning {
 			e.end = e.closed // the row has ended, and the sync has not brought it yet
 		}
@@ -106,7 +118,7 @@ func (e *entry) follow(job *v1alpha1.LatencyJob, now time.Time, lag time.Duratio
 		if e.endSeen.IsZero() {
 			e.endSeen = now
 		}
-	case e.end.state == "" || !e.end.grid.Equal(grid):
+	case e.end.state == "" || !e.end.grid.Equal(grid) || ranAt(job).After(e.end.at):
 		e.end, e.closed, e.endSeen = end{}, end{}, time.Time{}
 	}
 }
@@ -153,14 +165,13 @@ func (b *Board) Lost(s sample.Sample) {
 	b.update(s.JobID, func(e *entry) { e.ledger.Lose(s) })
 }
 
-// runs takes note of a row that said running after an instant: if the job was over before, it is to go on, and runs tells so.
-func (b *Board) runs(jobID string, after time.Time) (again bool) {
+// says takes note of what a row tells the technician, unless that is known.
+func (b *Board) says(jobID string, now supabase.Report) {
 	b.update(jobID, func(e *entry) {
-		if again = e.end.state != "" && e.end.at.Before(after); again {
-			e.end, e.closed, e.endSeen = end{}, end{}, time.Time{}
+		if !e.report.known {
+			e.report.known, e.report.now = true, now
 		}
 	})
-	return again
 }
 
 func (b *Board) update(jobID string, f func(*entry)) {
@@ -193,18 +204,28 @@ func (b *Board) Phases() map[string]int {
 	return phases
 }
 
+// member is a job on the board.
+type member struct {
+	id    string
+	entry *entry
+}
+
 // snapshot is the board as it is now.
-func (b *Board) snapshot() map[string]*entry {
+func (b *Board) snapshot() []member {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return maps.Clone(b.entries)
+	all := make([]member, 0, len(b.entries))
+	for id, e := range b.entries {
+		all = append(all, member{id, e})
+	}
+	return all
 }
 
 func (b *Board) each(f func(string, *entry)) {
-	for id, e := range b.snapshot() {
-		e.mu.Lock()
-		f(id, e)
-		e.mu.Unlock()
+	for _, m := range b.snapshot() {
+		m.entry.mu.Lock()
+		f(m.id, m.entry)
+		m.entry.mu.Unlock()
 	}
 }
 
@@ -216,7 +237,8 @@ func (e *entry) view(job *v1alpha1.LatencyJob, held int) view {
 		gone:     e.gone,
 		ledger:   &e.ledger,
 		held:     held,
-		hold:     e.hold,
+		hold:     later(e.hold, e.ramp),
+		waits:    e.waits,
 	}
 	grid := gridOf(&job.Spec)
 	if e.end.state != "" && e.end.grid.Equal(grid) {

@@ -69,6 +69,7 @@ type CompletionReconciler struct {
 	Observer Observer
 	Finisher Finisher
 	Statuses *StatusReconciler
+	Peers    Peers
 	// Ahead is how far our clock is ahead of the database's, as far as is known.
 	Ahead func() time.Duration
 	// KeepsGaps tells whether the database has a place for slots without a sample.
@@ -147,6 +148,9 @@ func (r *CompletionReconciler) settle(ctx context.Context, job *v1alpha1.Latency
 	}
 	row, grid := &rows[0], gridOf(&job.Spec)
 	at := over(row, e, grid)
+	if !r.Peers.Delivered(at) { // it may have been theirs before
+		return v1alpha1.StateRunning, nil
+	}
 	books, err := r.balance(ctx, job.Name, e, at, row.Status != "running" && at.Before(grid.End()))
 	if err != nil {
 		return v1alpha1.StateRunning, err

@@ -17,7 +17,8 @@ type view struct {
 	closed   bool // each slot of the job that ended has its outcome in the database
 	ledger   *ledger.Ledger
 	held     int       // outcomes of the job that are not stored yet
-	hold     time.Time // until then the database is being asked what became of earlier slots
+	hold     time.Time // until then no poll begins
+	waits    bool      // the limits that protect SpreeDB left no room for the open slot so far
 }
 
 // decision is what to do about a job now.
@@ -47,8 +48,8 @@ type skip struct {
 //   - a job past its end is finished, once its poll in flight and its samples are through;
 //   - a suspended job lets its slots pass;
 //   - a job without a target leaves the current slot open, in case one comes;
-//   - any other job polls the current slot, unless that has an outcome, or the poll before it still runs, or the database is
-//     being asked what came before.
+//   - any other job polls the current slot, unless that has an outcome, or the poll before it still runs, or it is held: while
+//     the database is asked what came before, or because too many slots are late at once.
 func decide(v view, now time.Time) decision {
 	switch grid := gridOf(v.spec); {
 	case !v.mirrored || v.gone:
@@ -88,7 +89,7 @@ func within(v view, grid schedule.Grid, now time.Time) decision {
 		d.wake = earliest(d.wake, v.hold)
 	default:
 		d.phase = v1alpha1.PhaseRunning
-		d.skip = &skip{slot - 1, ledger.OperatorDown}
+		d.skip = &skip{slot - 1, unpolled(v)}
 		if v.ledger.First(grid) <= slot {
 			d.poll = slot
 		}
@@ -100,7 +101,18 @@ func within(v view, grid schedule.Grid, now time.Time) decision {
 func atEnd(v view, grid schedule.Grid) decision {
 	d := settling(v, v1alpha1.PhaseCompleting)
 	d.skip = &skip{grid.Slots() - 1, idleReason(v.spec)}
+	if d.skip.why == ledger.OperatorDown {
+		d.skip.why = unpolled(v)
+	}
 	return d
+}
+
+// unpolled is why nobody asked in slots that passed although the job could have been polled.
+func unpolled(v view) ledger.Reason {
+	if v.waits {
+		return ledger.Overload
+	}
+	return ledger.OperatorDown
 }
 
 // settling decides about a job that is over.
@@ -133,6 +145,13 @@ func idleReason(spec *v1alpha1.LatencyJobSpec) ledger.Reason {
 
 func earliest(a, b time.Time) time.Time {
 	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
 		return b
 	}
 	return a

@@ -60,6 +60,7 @@ func TestDecide(t *testing.T) {
 		closed bool
 		held   int
 		hold   time.Time
+		waits  bool
 		now    time.Time
 		want   decision
 		skips  bool
@@ -92,6 +93,10 @@ func TestDecide(t *testing.T) {
 		"asked for long enough":       {hold: at(25), now: at(25), want: decision{phase: v1alpha1.PhaseRunning, poll: 2, wake: at(30)}, skips: true, skip: skip{1, ledger.OperatorDown}},
 		"suspended while it is asked": {spec: suspend, hold: at(26), now: at(25), want: decision{phase: v1alpha1.PhaseSuspended, poll: -1, wake: at(30)}, skips: true, skip: skip{2, ledger.Suspended}},
 
+		"no room yet":           {waits: true, ledger: measured(0), now: at(15), want: decision{phase: v1alpha1.PhaseRunning, poll: 1, wake: at(20)}, skips: true, skip: skip{0, ledger.Overload}},
+		"no room in its slot":   {waits: true, ledger: measured(0), now: at(20), want: decision{phase: v1alpha1.PhaseRunning, poll: 2, wake: at(30)}, skips: true, skip: skip{1, ledger.Overload}},
+		"no room until the end": {waits: true, ledger: measured(4), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, settling: true, close: true}, skips: true, skip: skip{5, ledger.Overload}},
+
 		"over, poll in flight":   {ledger: inFlight(5), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, settling: true}, skips: true, skip: skip{5, ledger.OperatorDown}},
 		"over, samples held":     {ledger: measured(5), held: 1, now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, settling: true}, skips: true, skip: skip{5, ledger.OperatorDown}},
 		"over":                   {ledger: measured(5), now: at(60), want: decision{phase: v1alpha1.PhaseCompleting, poll: -1, settling: true, close: true}, skips: true, skip: skip{5, ledger.OperatorDown}},
@@ -107,7 +112,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := decide(view{
-				spec: specOf(tc.spec), mirrored: !tc.byHand, gone: tc.gone, ended: tc.ended, closed: tc.closed, ledger: played(tc.ledger), held: tc.held, hold: tc.hold,
+				spec: specOf(tc.spec), mirrored: !tc.byHand, gone: tc.gone, ended: tc.ended, closed: tc.closed, ledger: played(tc.ledger), held: tc.held, hold: tc.hold, waits: tc.waits,
 			}, tc.now)
 			if tc.skips {
 				tc.want.skip = &tc.skip

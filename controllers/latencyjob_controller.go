@@ -5,12 +5,11 @@ package controllers
 
 import (
 	"context"
-	"errors"
-	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,10 +21,7 @@ import (
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/internal/ledger"
-	"github.com/soundcheck-io/latency-operator/internal/outbox"
 	"github.com/soundcheck-io/latency-operator/internal/sample"
-	"github.com/soundcheck-io/latency-operator/internal/schedule"
-	"github.com/soundcheck-io/latency-operator/internal/spreedb"
 )
 
 const (
@@ -39,6 +35,8 @@ const (
 	// askFirst is how long the first poll of a job waits for the database to tell what came before: a new process would not
 	// know the round-trip time that the jitter is taken to.
 	askFirst = 1500 * time.Millisecond
+	// deliveryTime is how long a sample takes to reach the database, when all is well.
+	deliveryTime = 3 * time.Second
 )
 
 // Outbox takes the samples that were measured.
@@ -62,17 +60,6 @@ type Outbox interface {
 	// Highest is the highest sequence number given to a sample of the job; -1 when none is known.
 	Highest(jobID string) int64
 }
-
-// Ownership decides who polls a job: one process polls all of them, several share them.
-type Ownership interface {
-	Owns(jobID string) bool
-}
-
-// Everything is the Ownership of a process that is alone.
-type Everything struct{}
-
-// Owns reports true.
-func (Everything) Owns(string) bool { return true }
 
 // Observer is told what the reconcilers did.
 type Observer interface {
@@ -106,15 +93,21 @@ type LatencyJobReconciler struct {
 	Workers int
 	// Lag is how long it takes at most, when all is well, until a change of a row arrives.
 	Lag time.Duration
+	// Cached is the LatencyJobs that there are.
+	Cached Cached
 
 	log  logr.Logger
 	bell *bell
+	late *rate.Limiter // of the polls of slots that are late, those that need not wait
 }
 
 // SetupWithManager registers the reconciler. Reconciling wakes only on changes of the spec and on the clock.
 func (r *LatencyJobReconciler) SetupWithManager(mgr ctrl.Manager, namespace string) error {
 	r.log = mgr.GetLogger().WithName("latencyjob")
 	r.bell = &bell{namespace: namespace}
+	quiet := terse(r.log)
+	r.late = rate.NewLimiter(lateAtOnce, lateAtOnce)
+	r.Poller.called(r.Wake)
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.LatencyJob{}, builder.WithPredicates(specChanged)).
 		Named("latencyjob").
@@ -122,7 +115,7 @@ func (r *LatencyJobReconciler) SetupWithManager(mgr ctrl.Manager, namespace stri
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Workers,
 			NeedLeaderElection:      new(false),
-			LogConstructor:          func(*reconcile.Request) logr.Logger { return r.log },
+			LogConstructor:          func(*reconcile.Request) logr.Logger { return quiet },
 		}).
 		Complete(r)
 }
@@ -143,24 +136,30 @@ func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		}
 		return r.absent(req.Name), nil
 	}
-	if !r.Ownership.Owns(job.Spec.JobID) || r.Poller.Draining() {
+	if r.Poller.Draining() {
+		return ctrl.Result{}, nil
+	}
+	now := r.Clock.Now()
+	mine, since := r.owns(&job, now)
+	if !mine {
+		r.release(job.Name)
 		return ctrl.Result{}, nil
 	}
 	e := r.Board.entry(&job)
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := r.Clock.Now()
 	e.absentSince = time.Time{}
-	r.adopt(e, &job, now)
+	e.leaving = false
+	r.adopt(e, &job, now, since)
 	e.follow(&job, now, r.Lag)
+	e.wake = time.Time{}
 	if e.gone {
-		e.wake = time.Time{}
+		r.quit(e, job.Name)
 		return ctrl.Result{}, nil
 	}
-	d := decide(e.view(&job, r.Outbox.Pending(job.Spec.JobID)), now)
+	d := r.decide(e, &job, now)
 	r.act(e, &job, d, now)
-	e.wake = time.Time{}
 	if d.wake.IsZero() {
 		return ctrl.Result{}, nil
 	}
@@ -169,9 +168,68 @@ func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	return ctrl.Result{RequeueAfter: min(max(d.wake.Sub(r.Clock.Now()), soonest), longest), Priority: new(routine)}, nil
 }
 
-// adopt begins with a job that this process has not seen before: the outbox learns its highest number if the status can be
-// trusted with it, and the database is asked what became of the slots that the status does not cover. The caller holds e.mu.
-func (r *LatencyJobReconciler) adopt(e *entry, job *v1alpha1.LatencyJob, now time.Time) {
+// decide decides about a job. The caller holds e.mu.
+func (r *LatencyJobReconciler) decide(e *entry, job *v1alpha1.LatencyJob, now time.Time) decision {
+	d := decide(e.view(job, r.Outbox.Pending(job.Spec.JobID)), now)
+	if d.poll < 0 {
+		r.quit(e, job.Name)
+		return d
+	}
+	due := e.grid.Due(d.poll)
+	if e.waits || !e.ramp.IsZero() || now.Sub(due) < lateAfter || r.late.AllowN(now, 1) {
+		return d
+	}
+	e.ramp = now.Add(ramp(job.Name, due.Add(e.grid.Cadence).Sub(now)))
+	d.poll, d.wake = -1, earliest(d.wake, e.ramp)
+	return d
+}
+
+// owns tells whether the job is this process's to decide about, and since which hand-over. One that was handed over still is
+// until the slot ends that came due before.
+func (r *LatencyJobReconciler) owns(job *v1alpha1.LatencyJob, now time.Time) (mine bool, since time.Time) {
+	if mine, since = r.Ownership.Owns(job.Name, now); mine {
+		return true, since
+	}
+	grid := gridOf(&job.Spec)
+	if slot := grid.At(now); slot >= 0 && now.Before(grid.End()) && r.Board.lookup(job.Name) != nil {
+		mine, _ = r.Ownership.Owns(job.Name, grid.Due(slot))
+	}
+	return mine, time.Time{}
+}
+
+// quit gives up the place in the line at the gate. The caller holds e.mu.
+func (r *LatencyJobReconciler) quit(e *entry, name string) {
+	if e.waits {
+		e.waits = false
+		r.Poller.gate.Quit(name)
+	}
+}
+
+// release lets a job go that another process polls now. What was measured of it is still delivered.
+func (r *LatencyJobReconciler) release(name string) {
+	e := r.Board.lookup(name)
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r.quit(e, name)
+	e.wake = time.Time{}
+	if e.leaving = e.ledger.InFlight(); !e.leaving {
+		r.drop(name)
+	}
+}
+
+// drop forgets a job.
+func (r *LatencyJobReconciler) drop(name string) {
+	r.Board.forget(name)
+	r.Outbox.Forget(name)
+}
+
+// adopt begins with a job that this process has not seen before, and has had since a hand-over or, if that is zero, always: the outbox learns its highest number if the status can be
+// trusted with it, and the database is asked what became of the slots that the status does not cover: after a hand-over not
+// before the one that polled the job until then must have delivered what it measured. The caller holds e.mu.
+func (r *LatencyJobReconciler) adopt(e *entry, job *v1alpha1.LatencyJob, now, since time.Time) {
 	if e.adopted || job.Labels[v1alpha1.MirroredLabel] != v1alpha1.MirroredValue {
 		return
 	}
@@ -185,12 +243,16 @@ func (r *LatencyJobReconciler) adopt(e *entry, job *v1alpha1.LatencyJob, now tim
 	}
 	if job.Spec.State == v1alpha1.StateRunning && e.end.state == "" {
 		grid := gridOf(&job.Spec)
-		e.ledger.Adopt(grid, now, idleReason(&job.Spec))
-		if job.Status.ObservedGeneration > 0 { // another process may have measured it until now
+		theirs := grid.Due(grid.At(now)).Before(since)
+		e.ledger.Adopt(grid, now, theirs, idleReason(&job.Spec))
+		switch {
+		case !since.IsZero():
+			e.ask = since.Add(r.PollTimeout + deliveryTime)
+		case job.Status.ObservedGeneration > 0: // another process may have measured it until now
 			// Waiting must not cost the slot that it is for.
 			e.hold = earliest(now.Add(askFirst), grid.Due(grid.At(now)+1).Add(-grid.Cadence/10))
 		}
-		r.Auditor.Need()
+		r.Auditor.Need(id, e)
 	}
 }
 
@@ -205,12 +267,12 @@ func (r *LatencyJobReconciler) absent(name string) ctrl.Result {
 	now := r.Clock.Now()
 	if e.absentSince.IsZero() {
 		e.absentSince = now
+		r.quit(e, name)
 	}
 	if left := e.absentSince.Add(forgetAfter).Sub(now); left > 0 {
 		return ctrl.Result{RequeueAfter: left, Priority: new(routine)}
 	}
-	r.Board.forget(name)
-	r.Outbox.Forget(name)
+	r.drop(name)
 	return ctrl.Result{}
 }
 
@@ -239,7 +301,7 @@ func (r *LatencyJobReconciler) skip(e *entry, jobID string, s *skip) int64 {
 	n, lost := e.ledger.Skip(e.grid, s.through, s.why)
 	r.lose(jobID, lost)
 	if n > 0 && s.why == ledger.OperatorDown {
-		r.Auditor.Need()
+		r.Auditor.Need(jobID, e)
 	}
 	return n
 }
@@ -255,80 +317,4 @@ func handOver(box Outbox, observer Observer, jobID string, lost []ledger.Unmeasu
 		observer.Unmeasured(u.Gap.Reason, u.Slots)
 		box.PutGap(u.Gap.Of(jobID))
 	}
-}
-
-// poll begins the poll of a slot, or notes that the limits leave no room for it.
-func (r *LatencyJobReconciler) poll(e *entry, job *v1alpha1.LatencyJob, slot int64, now time.Time) {
-	id := job.Spec.JobID
-	target, err := netip.ParseAddr(job.Spec.TargetIP)
-	if err != nil { // the API server has checked it; whoever gets around that gets a visible reason
-		r.skip(e, id, &skip{slot, ledger.NoTarget})
-		return
-	}
-	p := polling{entry: e, name: job.Name, jobID: id, grid: e.grid, slot: slot, sent: now.UTC().Truncate(time.Microsecond)}
-	if !r.Poller.start(target, schedule.Deadline(e.grid.Cadence, r.PollTimeout), func(res spreedb.Result) { r.finish(p, res) }) {
-		r.skip(e, id, &skip{slot, ledger.Overload})
-		return
-	}
-	e.ledger.Begin(e.grid, slot)
-}
-
-// polling is a poll in flight.
-type polling struct {
-	entry *entry
-	name  string
-	jobID string
-	grid  schedule.Grid
-	slot  int64
-	sent  time.Time
-}
-
-// finish records what a poll found. It runs beside the reconcilers.
-func (r *LatencyJobReconciler) finish(p polling, res spreedb.Result) {
-	e := p.entry
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := r.Clock.Now()
-	over := !now.Before(p.grid.End())
-	if res.Aborted {
-		r.lose(p.jobID, e.ledger.Abandon(ledger.OperatorDown))
-		return
-	}
-	due := p.grid.Due(p.slot).UTC().Truncate(time.Microsecond)
-	outcome := ledger.Outcome{
-		Sample: sample.Sample{
-			JobID: p.jobID, Slot: p.slot, Cadence: p.grid.Cadence, ScheduledAt: due, RecordedAt: p.sent,
-			Status: res.Status, RTT: res.RTT, Jitter: e.ledger.Jitter(res.RTT),
-		},
-		Message: res.Message, Poller: res.Poller,
-	}
-	e.delivered(r.Outbox, p.jobID)
-	if err := r.Outbox.Put(outcome.Sample); err != nil {
-		r.refused(p, err)
-		return
-	}
-	wasDown := e.ledger.Down()
-	r.lose(p.jobID, e.ledger.Finish(outcome))
-	r.Observer.Polled(res.Status, p.sent.Sub(due), now.Sub(p.sent), now)
-	r.Health.Note(res.Status, res.Message, now)
-	r.log.V(1).Info("Polled", "job", p.jobID, "slot", p.slot, "status", res.Status, "message", res.Message)
-	priority := routine
-	if e.ledger.Down() != wasDown {
-		priority = urgent
-	}
-	r.Statuses.mark(e, p.name, priority)
-	if over {
-		r.bell.ring(p.name, urgent)
-	}
-}
-
-// refused deals with a sample that the outbox does not take. The caller holds the entry.
-func (r *LatencyJobReconciler) refused(p polling, err error) {
-	lost := p.entry.ledger.Abandon(ledger.OperatorDown)
-	if errors.Is(err, outbox.ErrJobGone) {
-		p.entry.gone = true
-		return
-	}
-	r.lose(p.jobID, lost)
-	r.log.Error(err, "Sample was not taken", "job", p.jobID, "slot", p.slot)
 }

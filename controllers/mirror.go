@@ -85,24 +85,32 @@ type plan struct {
 	orphans map[string]bool
 }
 
+// note takes rows that the API server refuses, with the reasons.
+func (p *plan) note(refused map[string]string) {
+	for id, problem := range refused {
+		p.problems[id], p.orphans[id] = problem, true
+	}
+}
+
 // change is a LatencyJob as it should be.
 type change struct {
 	spec    v1alpha1.LatencyJobSpec
 	problem string
+	ranAt   string // when its row was seen to run, if whoever ended it has to be told
 }
 
-// compare says what to do about the running rows and the LatencyJobs that exist:
+// compare says what to do about the running rows, as they were when they were asked for, and the LatencyJobs that exist:
 //   - a row without its LatencyJob, or with one that differs, is applied;
 //   - a row that no spec can be made of leaves its LatencyJob as it is, with a note;
 //   - a running LatencyJob without its row is asked about;
 //   - one whose row is known to be gone is removed, and so is one that has been final for ttl, unless its books are still open:
 //     then its row is asked about, which may be gone;
 //   - one made by hand is left alone.
-func compare(rows []supabase.Job, jobs []v1alpha1.LatencyJob, gone map[string]bool, now time.Time, ttl time.Duration) plan {
+func compare(rows []supabase.Job, jobs []*v1alpha1.LatencyJob, gone map[string]bool, asked time.Time, ttl time.Duration) plan {
 	p := plan{problems: map[string]string{}, orphans: map[string]bool{}}
 	existing := make(map[string]*v1alpha1.LatencyJob, len(jobs))
-	for i := range jobs {
-		existing[jobs[i].Name] = &jobs[i]
+	for _, job := range jobs {
+		existing[job.Name] = job
 	}
 	running := make(map[string]bool, len(rows))
 	for i := range rows {
@@ -114,6 +122,9 @@ func compare(rows []supabase.Job, jobs []v1alpha1.LatencyJob, gone map[string]bo
 		}
 		job := existing[row.ID]
 		want := change{problem: img.problem}
+		if job != nil {
+			want.ranAt = runsAgain(job, asked)
+		}
 		switch {
 		case img.spec != nil:
 			want.spec = *img.spec
@@ -127,9 +138,9 @@ func compare(rows []supabase.Job, jobs []v1alpha1.LatencyJob, gone map[string]bo
 			p.apply = append(p.apply, want)
 		}
 	}
-	for i := range jobs {
-		if job := &jobs[i]; !running[job.Name] && isMirrored(job) && job.DeletionTimestamp.IsZero() {
-			p.leave(job, gone[job.Name], now, ttl)
+	for _, job := range jobs {
+		if !running[job.Name] && isMirrored(job) && job.DeletionTimestamp.IsZero() {
+			p.leave(job, gone[job.Name], asked, ttl)
 		}
 	}
 	return p
@@ -156,6 +167,33 @@ func expired(job *v1alpha1.LatencyJob, now time.Time, ttl time.Duration) bool {
 	return done != nil && isFinal(job.Status.Phase) && now.Sub(done.Time) >= ttl
 }
 
+// runsAgain is when the row of a LatencyJob that is over said that it runs, which is later than its end; empty if it is not
+// over, or its row may have said so before.
+func runsAgain(job *v1alpha1.LatencyJob, asked time.Time) string {
+	done := job.Status.CompletionTime
+	if done == nil || !isFinal(job.Status.Phase) || job.Spec.State != v1alpha1.StateRunning {
+		return ""
+	}
+	least := done.Add(time.Second) // it is cut to seconds
+	switch {
+	case ranAt(job).After(least):
+		return job.Annotations[v1alpha1.RanAtAnnotation]
+	case asked.After(least):
+		return asked.UTC().Format(time.RFC3339Nano)
+	default:
+		return ""
+	}
+}
+
+// ranAt is when the sync controller saw that the row of a job runs that was over; zero where it did not.
+func ranAt(job *v1alpha1.LatencyJob) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, job.Annotations[v1alpha1.RanAtAnnotation])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
 func isMirrored(job *v1alpha1.LatencyJob) bool {
 	return job.Labels[v1alpha1.MirroredLabel] == v1alpha1.MirroredValue
 }
@@ -167,7 +205,8 @@ func differs(job *v1alpha1.LatencyJob, want change) bool {
 	want.spec.Suspend = nil
 	sameTime := spec.StartedAt.Equal(&want.spec.StartedAt)
 	spec.StartedAt = want.spec.StartedAt
-	return !sameTime || spec != want.spec || !isMirrored(job) || job.Annotations[v1alpha1.RowProblemAnnotation] != want.problem
+	return !sameTime || spec != want.spec || !isMirrored(job) || job.Annotations[v1alpha1.RowProblemAnnotation] != want.problem ||
+		want.ranAt != "" && job.Annotations[v1alpha1.RanAtAnnotation] != want.ranAt
 }
 
 // verdict is what an answer about LatencyJobs whose row left the running ones calls for.

@@ -141,7 +141,11 @@ func TestCompare(t *testing.T) {
 		"ended, status not written": {jobs: []v1alpha1.LatencyJob{jobOf(func(j *v1alpha1.LatencyJob) { j.Spec.State = v1alpha1.StateCancelled })}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := compare(tc.rows, tc.jobs, map[string]bool{jobID: tc.gone}, start, 24*time.Hour)
+			var jobs []*v1alpha1.LatencyJob
+			for i := range tc.jobs {
+				jobs = append(jobs, &tc.jobs[i])
+			}
+			got := compare(tc.rows, jobs, map[string]bool{jobID: tc.gone}, start, 24*time.Hour)
 			if diff := cmp.Diff(tc.apply, got.apply, cmp.AllowUnexported(change{}), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("apply:\n%s", diff)
 			}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
+	"k8s.io/utils/clock"
 
+	"github.com/soundcheck-io/latency-operator/internal/gate"
 	"github.com/soundcheck-io/latency-operator/internal/spreedb"
 )
 
@@ -20,7 +22,8 @@ type Prober interface {
 // the manager: Drain ends it.
 type Poller struct {
 	prober Prober
-	slots  *semaphore.Weighted
+	gate   *gate.Gate
+	wake   atomic.Pointer[func(string)]
 	ctx    context.Context //nolint:containedctx // the life of the polls in flight, which no caller's context has
 	abort  context.CancelFunc
 
@@ -29,22 +32,46 @@ type Poller struct {
 	wg       sync.WaitGroup
 }
 
-// NewPoller gives a Poller that runs at most limit polls at once.
-func NewPoller(prober Prober, limit int64) *Poller {
-	ctx, abort := context.WithCancel(context.Background())
-	return &Poller{prober: prober, slots: semaphore.NewWeighted(limit), ctx: ctx, abort: abort}
+// Limits protect SpreeDB.
+type Limits struct {
+	// InFlight is how many polls may run at once.
+	InFlight int
+	// PerSecond is how many may begin in a second.
+	PerSecond float64
 }
 
-// start polls the target with a deadline and hands the result to done, which is called exactly once if start reports
-// true. It reports false, and polls nothing, when as many polls as allowed are in flight or the process is stopping.
-func (p *Poller) start(target netip.Addr, deadline time.Duration, done func(spreedb.Result)) bool {
+// NewPoller gives a Poller that stays within limits.
+func NewPoller(prober Prober, limits Limits, clk clock.WithDelayedExecution) *Poller {
+	ctx, abort := context.WithCancel(context.Background())
+	p := &Poller{prober: prober, ctx: ctx, abort: abort}
+	p.gate = gate.New(gate.Options{AtOnce: limits.InFlight, PerSecond: limits.PerSecond, Clock: clk, Call: func(id string) {
+		if wake := p.wake.Load(); wake != nil {
+			(*wake)(id)
+		}
+	}})
+	return p
+}
+
+// called sets whom to tell that a job which had to wait can be polled now.
+func (p *Poller) called(wake func(jobID string)) { p.wake.Store(&wake) }
+
+// InFlight counts the polls that run.
+func (p *Poller) InFlight() int { return p.gate.Out() }
+
+// Waiting counts the jobs that wait for room.
+func (p *Poller) Waiting() int { return p.gate.Waiting() }
+
+// start polls the target of a job, which was polled last at an instant, with a deadline, and hands the result to done, which is
+// called exactly once if start reports true. It reports false, and polls nothing, when the process is stopping or the job has to
+// wait until it is called by the gate.
+func (p *Poller) start(jobID string, polled time.Time, target netip.Addr, deadline time.Duration, done func(spreedb.Result)) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.draining || !p.slots.TryAcquire(1) {
+	if p.draining || !p.gate.Enter(jobID, polled) {
 		return false
 	}
 	p.wg.Go(func() {
-		defer p.slots.Release(1)
+		defer p.gate.Leave()
 		ctx, cancel := context.WithTimeout(p.ctx, deadline)
 		defer cancel()
 		done(p.prober.Poll(ctx, target))

@@ -16,7 +16,7 @@ const (
 	// reportEvery is how often rows are told what has changed about their jobs.
 	reportEvery = 5 * time.Second
 	// reportsPerRound is how many requests a round makes at most.
-	reportsPerRound = 50
+	reportsPerRound = 20
 	// summariesPerRound is how many jobs get their running summary in a round, which takes a request each, and summaryPause the
 	// least time between two of one job.
 	summariesPerRound, summaryPause = 5, time.Minute

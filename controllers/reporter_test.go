@@ -109,10 +109,7 @@ func TestAJobThatIsNotDecidedAboutIsOverdue(t *testing.T) {
 
 func TestReportOfEnd(t *testing.T) {
 	account := func(success, foreign, noTarget, down int64) *ledger.Account {
-		return &ledger.Account{
-			Totals: ledger.Totals{Success: success}, Foreign: foreign,
-			Unmeasured: [ledger.Reasons]int64{ledger.NoTarget: noTarget, ledger.OperatorDown: down},
-		}
+		return &ledger.Account{Sums: ledger.Sums{Totals: ledger.Totals{Success: success}, Foreign: foreign, Unmeasured: [ledger.Reasons]int64{ledger.NoTarget: noTarget, ledger.OperatorDown: down}}}
 	}
 	for name, tc := range map[string]struct {
 		state   v1alpha1.JobState
@@ -131,7 +128,7 @@ func TestReportOfEnd(t *testing.T) {
 			}
 		})
 	}
-	sum := summaryOf(&ledger.Account{Totals: ledger.Totals{Missed: 1, SystemError: 1}})
+	sum := summaryOf(&ledger.Account{Sums: ledger.Sums{Totals: ledger.Totals{Missed: 1, SystemError: 1}}})
 	if sum.AvgRTT != nil || *sum.LossPercent != 100 || sum.Samples != 2 {
 		t.Errorf("summary %+v", sum)
 	}

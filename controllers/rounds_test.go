@@ -74,7 +74,7 @@ func TestARefusedKeyIsNoReasonToAskOneByOne(t *testing.T) {
 			b, _ := jobsOnBoard(500, func(e *entry) {
 				e.decided = v1alpha1.PhaseRunning
 				e.report.known = true
-				e.ledger = ledger.Resume(ledger.Account{Totals: ledger.Totals{Missed: 1}})
+				e.ledger = ledger.Resume(ledger.Account{Sums: ledger.Sums{Totals: ledger.Totals{Missed: 1}}})
 			})
 			table := &refusing{err: err}
 			r := &Reporter{Clock: clock.RealClock{}, Log: logr.Discard(), Board: b, Table: table}
@@ -146,7 +146,7 @@ func jobsOnBoard(n int, prepare func(*entry)) (*Board, time.Time) {
 func TestARowThatCannotBeToldKeepsNoOtherFromIt(t *testing.T) {
 	b, _ := jobsOnBoard(20, func(e *entry) {
 		e.decided = v1alpha1.PhaseRunning
-		e.ledger = ledger.Resume(ledger.Account{Totals: ledger.Totals{Missed: 1}})
+		e.ledger = ledger.Resume(ledger.Account{Sums: ledger.Sums{Totals: ledger.Totals{Missed: 1}}})
 	})
 	table := &picky{bad: "00000000-0000-4000-8000-000000000000", told: map[string]bool{}, summarized: map[string]bool{}}
 	r := &Reporter{Clock: clock.RealClock{}, Log: logr.Discard(), Board: b, Table: table}
@@ -162,9 +162,12 @@ func TestARowThatCannotBeToldKeepsNoOtherFromIt(t *testing.T) {
 
 func TestAJobThatCannotBeAskedAboutKeepsNoOtherFromItsAnswer(t *testing.T) {
 	b, now := jobsOnBoard(60, func(*entry) {})
-	b.each(func(_ string, e *entry) { e.ledger.Adopt(e.grid, now, ledger.OperatorDown) })
 	history := &picky{bad: "00000000-0000-4000-8000-000000000000"}
 	a := NewAuditor()
+	b.each(func(id string, e *entry) {
+		e.ledger.Adopt(e.grid, now, false, ledger.OperatorDown)
+		a.Need(id, e)
+	})
 	a.Clock, a.Log, a.Board, a.Observer, a.History = clock.RealClock{}, logr.Discard(), b, nobody{}, history
 	a.Outbox = outbox.New(outbox.Options{Clock: clock.RealClock{}, Log: logr.Discard(), Observer: nobody{}, Listener: b, Limit: 1000, Batch: 100})
 	a.Statuses = &StatusReconciler{bell: &bell{}}

@@ -19,6 +19,7 @@ type Parts struct {
 	Poller     *Poller
 	Outbox     Outbox
 	Ownership  Ownership
+	Peers      Peers
 	Leadership Leadership
 	Observer   Observer
 	Rows       Rows
@@ -30,6 +31,8 @@ type Parts struct {
 	Trouble func() outbox.Trouble
 	// Keyed tells whether the database can know slots; true while that is not known.
 	Keyed func() bool
+	// KnowsChanges tells whether it can say which rows have changed.
+	KnowsChanges func() bool
 	// KeepsGaps tells whether it has a place for slots without a sample.
 	KeepsGaps func() bool
 	// Ahead is how far our clock is ahead of the database's, as far as is known.
@@ -38,8 +41,8 @@ type Parts struct {
 
 	// PollTimeout is how long one request to SpreeDB may take.
 	PollTimeout time.Duration
-	// SyncEvery is the time between two looks at the jobs table.
-	SyncEvery time.Duration
+	// SyncEvery is the time between two looks at the jobs table, and FullSyncEvery between two comparisons of all running rows.
+	SyncEvery, FullSyncEvery time.Duration
 	// KeepFinished is how long a LatencyJob stays visible after its job has ended.
 	KeepFinished time.Duration
 	// Workers is how many jobs are decided about at once.
@@ -54,6 +57,7 @@ type Set struct {
 	Jobs        *LatencyJobReconciler
 	Completions *CompletionReconciler
 	Statuses    *StatusReconciler
+	Rebalancer  *Rebalancer
 }
 
 // mirrorTime is how long a sync takes at most, when all is well.
@@ -68,22 +72,25 @@ func SetUp(mgr ctrl.Manager, p Parts) (*Set, error) {
 	}
 	completions := &CompletionReconciler{
 		Client: mgr.GetClient(), Clock: p.Clock, Board: p.Board, Outbox: p.Outbox, Observer: p.Observer, Finisher: p.Finisher, Statuses: statuses,
-		Ahead: p.Ahead, KeepsGaps: p.KeepsGaps,
+		Ahead: p.Ahead, KeepsGaps: p.KeepsGaps, Peers: p.Peers,
 	}
 	auditor := NewAuditor()
 	jobs := &LatencyJobReconciler{
 		Client: mgr.GetClient(), Clock: p.Clock, Board: p.Board, Poller: p.Poller, Outbox: p.Outbox, Ownership: p.Ownership,
 		Observer: p.Observer, Health: p.Health, Completions: completions, Statuses: statuses, Auditor: auditor, PollTimeout: p.PollTimeout, Workers: p.Workers,
-		Lag: p.SyncEvery + mirrorTime,
+		Lag: p.SyncEvery + mirrorTime, Cached: Cached{mgr.GetCache()},
 	}
 	auditor.Clock, auditor.Log, auditor.Board, auditor.Outbox = p.Clock, p.Log.WithName("audit"), p.Board, p.Outbox
 	auditor.Observer, auditor.History, auditor.Statuses, auditor.Keyed, auditor.Wake = p.Observer, p.History, statuses, p.Keyed, jobs.Wake
 	reporter := &Reporter{Clock: p.Clock, Log: p.Log.WithName("report"), Board: p.Board, Table: p.Reports}
 	mirror := &SyncReconciler{
 		Client: mgr.GetClient(), Namespace: p.Namespace, Clock: p.Clock, Rows: p.Rows, Leadership: p.Leadership, Board: p.Board,
-		Outbox: p.Outbox, Observer: p.Observer, Every: p.SyncEvery, KeepFinished: p.KeepFinished,
-		Wake: jobs.Wake,
+		Outbox: p.Outbox, Observer: p.Observer, Every: p.SyncEvery, FullEvery: p.FullSyncEvery, KeepFinished: p.KeepFinished,
+		Wake: jobs.Wake, Cached: jobs.Cached, KnowsChanges: p.KnowsChanges,
 	}
+	rebalancer := NewRebalancer()
+	rebalancer.Clock, rebalancer.Log, rebalancer.Board = p.Clock, p.Log.WithName("rebalance"), p.Board
+	rebalancer.Ownership, rebalancer.Cached, rebalancer.Wake = p.Ownership, jobs.Cached, jobs.Wake
 	for _, set := range []func() error{
 		func() error { return statuses.SetupWithManager(mgr, p.Namespace) },
 		func() error { return completions.SetupWithManager(mgr, p.Namespace) },
@@ -91,10 +98,11 @@ func SetUp(mgr ctrl.Manager, p Parts) (*Set, error) {
 		func() error { return mirror.SetupWithManager(mgr) },
 		func() error { return mgr.Add(auditor) },
 		func() error { return mgr.Add(reporter) },
+		func() error { return mgr.Add(rebalancer) },
 	} {
 		if err := set(); err != nil {
 			return nil, err
 		}
 	}
-	return &Set{Sync: mirror, Jobs: jobs, Completions: completions, Statuses: statuses}, nil
+	return &Set{Sync: mirror, Jobs: jobs, Completions: completions, Statuses: statuses, Rebalancer: rebalancer}, nil
 }

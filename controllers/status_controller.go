@@ -95,13 +95,13 @@ func (r *StatusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 func (r *StatusReconciler) Flush(ctx context.Context) {
 	var group errgroup.Group
 	group.SetLimit(lastWriters)
-	for id, e := range r.Board.snapshot() {
-		if !e.dirty.Load() {
+	for _, m := range r.Board.snapshot() {
+		if !m.entry.dirty.Load() {
 			continue
 		}
 		group.Go(func() error {
 			if ctx.Err() == nil {
-				_, _ = r.write(ctx, types.NamespacedName{Namespace: r.bell.namespace, Name: id}, e, nil) // the next process writes it
+				_, _ = r.write(ctx, types.NamespacedName{Namespace: r.bell.namespace, Name: m.id}, m.entry, nil) // the next process writes it
 			}
 			return nil
 		})

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -89,6 +90,8 @@ type world struct {
 	pollerURL string
 	// intercept gets between the reconcilers and the API server.
 	intercept *interceptor.Funcs
+	// limits of polls; zero for wide ones.
+	limits Limits
 }
 
 func newWorld(t *testing.T) *world {
@@ -115,6 +118,8 @@ type operation struct {
 	board  *Board
 	leads  *leads
 	sync   *SyncReconciler
+
+	rebalancer *Rebalancer
 	// stop ends it as the program does; crash takes its life away, so that nothing in flight or unsent is dealt with.
 	stop, crash func()
 }
@@ -136,7 +141,7 @@ func (w *world) operate(change ...func(*Parts)) *operation {
 	w.Expect(err).NotTo(HaveOccurred())
 	mgr, err := ctrl.NewManager(apiServer, ctrl.Options{
 		Scheme: scheme, Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{w.namespace: {}}},
+		Cache:      cache.Options{DefaultFieldSelector: fields.OneTermEqualSelector("metadata.namespace", w.namespace)},
 		Controller: config.Controller{SkipNameValidation: new(true)}, // several in one process
 		NewClient: func(c *rest.Config, o client.Options) (client.Client, error) {
 			plain, err := client.NewWithWatch(c, o)
@@ -153,20 +158,23 @@ func (w *world) operate(change ...func(*Parts)) *operation {
 		Store: rows, Listener: r.board, Observer: nobody{}, Clock: clk, Log: logr.Discard(),
 		Limit: 1000, Batch: 100, Linger: 10 * time.Millisecond, Trail: time.Second,
 	})
-	poller := NewPoller(prober, 100)
 	parts := Parts{
-		Namespace: w.namespace, Clock: clk, Board: r.board, Poller: poller, Outbox: r.outbox, Ownership: Everything{}, Leadership: r.leads,
+		Namespace: w.namespace, Clock: clk, Board: r.board, Poller: NewPoller(prober, Limits{InFlight: 100, PerSecond: 1000}, clk), Outbox: r.outbox, Ownership: Everything{}, Peers: Everything{}, Leadership: r.leads,
 		Observer: nobody{}, Rows: rows, Finisher: rows, History: rows, Reports: rows,
-		Keyed: func() bool { return true }, KeepsGaps: func() bool { return true }, Ahead: func() time.Duration { return 0 }, Log: logr.Discard(), Health: &PollHealth{}, Trouble: func() outbox.Trouble { return r.outbox.Status().Trouble },
-		PollTimeout: 10 * time.Second, SyncEvery: 100 * time.Millisecond, KeepFinished: time.Hour, Workers: 2, StatusBudget: rate.NewLimiter(rate.Inf, 1),
+		Keyed: func() bool { return true }, KeepsGaps: func() bool { return true }, KnowsChanges: func() bool { s := rows.Schema(); return s != nil && s.KnowsChanges() }, Ahead: func() time.Duration { return 0 }, Log: logr.Discard(), Health: &PollHealth{}, Trouble: func() outbox.Trouble { return r.outbox.Status().Trouble },
+		PollTimeout: 10 * time.Second, SyncEvery: 100 * time.Millisecond, FullSyncEvery: time.Second, KeepFinished: time.Hour, Workers: 2, StatusBudget: rate.NewLimiter(rate.Inf, 1),
 	}
 	for _, c := range change {
 		c(&parts)
 	}
+	if limits := w.limits; limits != (Limits{}) {
+		parts.Poller = NewPoller(prober, limits, clk)
+	}
 	set, err := SetUp(mgr, parts)
 	w.Expect(err).NotTo(HaveOccurred())
 	r.sync = set.Sync
-	r.stop, r.crash = w.start(mgr, poller, r.outbox, set.Statuses)
+	r.rebalancer = set.Rebalancer
+	r.stop, r.crash = w.start(mgr, parts.Poller, r.outbox, set.Statuses)
 	w.t.Cleanup(r.stop)
 	return r
 }
@@ -217,6 +225,7 @@ func (nobody) Unmeasured(ledger.Reason, int64)                               {}
 func (nobody) StatusWritten()                                                {}
 func (nobody) Synced(time.Time, int)                                         {}
 func (nobody) Stored(int)                                                    {}
+func (nobody) Known(int)                                                     {}
 func (nobody) Rejected(int)                                                  {}
 func (nobody) Dropped(string, int)                                           {}
 func (nobody) Requested(string, int, time.Duration)                          {}

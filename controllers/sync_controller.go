@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -42,6 +43,9 @@ const (
 type Rows interface {
 	// RunningJobs lists all real_polling rows that say running.
 	RunningJobs(ctx context.Context) ([]supabase.Job, error)
+	// ChangedJobs lists the real_polling rows that have changed since an instant, whatever they say, the later version of one after
+	// an earlier, and the newest change.
+	ChangedJobs(ctx context.Context, since time.Time) (rows []supabase.Job, newest time.Time, err error)
 	// JobsByID looks up at most 101 rows, whatever they say.
 	JobsByID(ctx context.Context, ids []string) ([]supabase.Job, error)
 	// ReportJobs tells up to 100 rows the same.
@@ -68,16 +72,24 @@ type SyncReconciler struct {
 	Observer   Observer
 	// Wake has a job decided about now.
 	Wake func(jobID string)
-	// Every is the time between two looks at the rows.
-	Every time.Duration
+	// Cached is the LatencyJobs that there are.
+	Cached Cached
+	// KnowsChanges tells whether the database can say which rows have changed.
+	KnowsChanges func() bool
+	// Every is the time between two looks at the rows, and FullEvery between two comparisons of all of them.
+	Every, FullEvery time.Duration
 	// KeepFinished is how long a LatencyJob stays visible after its job has ended.
 	KeepFinished time.Duration
 
 	log logr.Logger
 	// witness is the id of a row that was seen last: known to exist, unless it was deleted since.
 	witness string
-	// reported are the problems that were logged, by id of the row.
-	reported map[string]string
+	// problems are what keeps rows from being measured, by id; they were logged.
+	problems map[string]string
+	// compared is when all rows were last compared, and mark up to where changes are known.
+	compared time.Time
+	mark     supabase.Mark
+	meddled  meddling
 
 	mu  sync.Mutex
 	err error
@@ -93,6 +105,7 @@ func (r *SyncReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return builder.TypedControllerManagedBy[SyncRequest](mgr).
 		Named("sync").
 		WatchesRawSource(start).
+		WatchesRawSource(r.watchMeddling(mgr)).
 		WithOptions(controller.TypedOptions[SyncRequest]{
 			NeedLeaderElection:    new(false), // Leadership decides: losing it must not end the process
 			RateLimiter:           workqueue.NewTypedItemExponentialFailureRateLimiter[SyncRequest](min(r.Every, 500*time.Millisecond), 15*time.Second),
@@ -113,6 +126,8 @@ func (r *SyncReconciler) LastError() error {
 func (r *SyncReconciler) Reconcile(ctx context.Context, _ SyncRequest) (ctrl.Result, error) {
 	if !r.Leadership.Leads() {
 		r.remember(nil)
+		r.compared = time.Time{}
+		r.meddled.take()
 		return ctrl.Result{RequeueAfter: leadershipCheck}, nil
 	}
 	began := r.Clock.Now()
@@ -130,61 +145,34 @@ func (r *SyncReconciler) remember(err error) {
 	r.err = err
 }
 
+// sync brings the rows that have changed or, now and then and where that cannot be told, compares all of them.
 func (r *SyncReconciler) sync(ctx context.Context) error {
-	began := r.Clock.Now()
-	rows, err := r.Rows.RunningJobs(ctx)
-	if err != nil {
-		return fmt.Errorf("list the running jobs: %w", err)
+	since, known := r.mark.Since()
+	if known && r.KnowsChanges() && r.Clock.Since(r.compared) < r.FullEvery {
+		err := r.syncChanges(ctx, since)
+		if err == nil || supabase.Away(err) {
+			return err
+		}
+		r.log.Info("Changes could not be brought; all rows are compared", "why", err.Error())
 	}
-	var jobs v1alpha1.LatencyJobList
-	if err := r.List(ctx, &jobs, client.InNamespace(r.Namespace)); err != nil {
-		return fmt.Errorf("list the LatencyJobs: %w", err)
-	}
-	if len(rows) > 0 {
-		r.witness = rows[len(rows)-1].ID
-	}
-	gone := r.Board.goneJobs()
-	r.revive(rows, gone, began)
-	p := compare(rows, jobs.Items, gone, r.Clock.Now(), r.KeepFinished)
-	refused, failed := r.write(ctx, p.apply, p.remove)
-	for id, problem := range refused {
-		p.problems[id], p.orphans[id] = problem, true
-	}
-	failed = errors.Join(failed, r.settleMissing(ctx, p.ask, jobs.Items))
-	r.report(ctx, rows, &p)
-	if failed != nil {
-		return failed
-	}
-	r.Observer.Synced(r.Clock.Now(), len(p.problems))
-	return nil
+	return r.syncAll(ctx)
 }
 
-// revive has a job polled again that was taken for gone or had ended, and whose row said running since began.
-func (r *SyncReconciler) revive(rows []supabase.Job, gone map[string]bool, began time.Time) {
+// revive has a job polled again that was taken for gone, and whose row is there.
+func (r *SyncReconciler) revive(rows []supabase.Job, gone map[string]bool) {
 	for i := range rows {
-		id := rows[i].ID
-		if gone[id] {
+		if id := rows[i].ID; gone[id] {
 			r.Outbox.Forget(id)
 			r.Board.Present(id)
-		}
-		if again := r.Board.runs(id, began); again || gone[id] {
 			r.Wake(id)
 		}
 	}
 }
 
 // settleMissing looks up the rows of LatencyJobs that are not among the running ones.
-func (r *SyncReconciler) settleMissing(ctx context.Context, ids []string, jobs []v1alpha1.LatencyJob) error {
+func (r *SyncReconciler) settleMissing(ctx context.Context, missing []*v1alpha1.LatencyJob) error {
 	var failed error
-	byName := make(map[string]*v1alpha1.LatencyJob, len(ids))
-	for i := range jobs {
-		byName[jobs[i].Name] = &jobs[i]
-	}
-	for chunk := range slices.Chunk(ids, rowsAtOnce) {
-		asked := make([]*v1alpha1.LatencyJob, len(chunk))
-		for i, id := range chunk {
-			asked[i] = byName[id]
-		}
+	for asked := range slices.Chunk(missing, rowsAtOnce) {
 		failed = errors.Join(failed, r.settle(ctx, asked))
 	}
 	return failed
@@ -271,8 +259,10 @@ func (r *SyncReconciler) apply(ctx context.Context, c change) error {
 	job := applyv1alpha1.LatencyJob(c.spec.JobID, r.Namespace).
 		WithLabels(map[string]string{v1alpha1.MirroredLabel: v1alpha1.MirroredValue}).
 		WithSpec(spec)
-	if c.problem != "" {
-		job = job.WithAnnotations(map[string]string{v1alpha1.RowProblemAnnotation: c.problem})
+	for annotation, value := range map[string]string{v1alpha1.RowProblemAnnotation: c.problem, v1alpha1.RanAtAnnotation: c.ranAt} {
+		if value != "" {
+			job = job.WithAnnotations(map[string]string{annotation: value})
+		}
 	}
 	if err := r.Apply(ctx, job, client.FieldOwner(SyncOwner), client.ForceOwnership); err != nil {
 		return fmt.Errorf("apply LatencyJob %s: %w", c.spec.JobID, err)
@@ -288,26 +278,30 @@ func (r *SyncReconciler) remove(ctx context.Context, job *v1alpha1.LatencyJob) e
 	return nil
 }
 
-// report names rows that cannot be measured as they stand: in the log when that changes, and in the row itself if it has no
-// LatencyJob to be told of. Telling the row is a courtesy: a few in a round, so that it holds up no sync, and none that fails
-// keeps the others from it.
-func (r *SyncReconciler) report(ctx context.Context, rows []supabase.Job, p *plan) {
+// report names rows that cannot be measured as they stand, besides others that are known: in the log when that changes, and in
+// the row itself if it has no LatencyJob to be told of. Telling the row is a courtesy: a few in a round, so that it holds up no
+// sync, and none that fails keeps the others from it.
+func (r *SyncReconciler) report(ctx context.Context, rows []supabase.Job, p *plan, others map[string]string) {
 	for id, problem := range p.problems {
-		if r.reported[id] != problem {
+		if r.problems[id] != problem {
 			r.log.Info("Row cannot be measured as it stands", "job", id, "problem", problem)
 		}
 	}
-	r.reported = p.problems
+	r.problems = others
+	if r.problems == nil {
+		r.problems = map[string]string{}
+	}
+	maps.Copy(r.problems, p.problems)
 	told, failed := 0, 0
 	for i := range rows {
 		row := &rows[i]
+		now := supabase.Report{State: row.MonitorState, Message: row.MonitorMessage}
+		r.Board.says(row.ID, now)
 		say := supabase.Report{State: monitorNotMeasuring, Message: clip("Not measured: "+p.problems[row.ID], 512)}
-		if !p.orphans[row.ID] || say.State == row.MonitorState && say.Message == row.MonitorMessage {
+		if !p.orphans[row.ID] || say == now || told == reportsPerSync || failed > 2 {
 			continue
 		}
-		if told++; told > reportsPerSync || failed > 2 {
-			return
-		}
+		told++
 		if err := r.Rows.ReportJobs(ctx, []string{row.ID}, say); err != nil {
 			failed++
 			r.log.Error(err, "Sound Check could not be told about a job; it is tried again", "job", row.ID)

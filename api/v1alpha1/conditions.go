@@ -62,3 +62,6 @@ const (
 
 // RowProblemAnnotation carries, in a sentence, what keeps a mirrored row from being measured as it stands.
 const RowProblemAnnotation = "latency.soundcheck.io/row-problem"
+
+// RanAtAnnotation carries when the row of a job that is over, in the meantime, was seen to run: it runs again.
+const RanAtAnnotation = "latency.soundcheck.io/ran-at"

@@ -17,21 +17,26 @@ const (
 // Account is what is settled about a job: its value is safe to store and to go on from after a restart, because a poll
 // in flight is not part of it.
 type Account struct {
-	// Until is the due time of the newest slot in the account; zero when there is none.
-	Until time.Time
+	Sums
 	// Start and Cadence are those of the job's grid, as far as is known, and Since is from when on its slots count; zero for
 	// all of them. It is later where the job had another grid before.
 	Start   time.Time
 	Cadence time.Duration
 	Since   time.Time
+	// Recent is what came last.
+	Recent
+}
+
+// Sums is the figures of an account.
+type Sums struct {
+	// Until is the due time of the newest slot in the account; zero when there is none.
+	Until time.Time
 	// Unmeasured counts slots without a sample, by reason.
 	Unmeasured [Reasons]int64
 	// Totals sums up the samples.
 	Totals Totals
 	// Foreign counts those of the samples that belong to no slot, because whoever wrote them keeps no schedule.
 	Foreign int64
-	// Recent is what came last.
-	Recent
 }
 
 // Recent is what came last in an account.
@@ -58,7 +63,7 @@ type Outcome struct {
 }
 
 // UnmeasuredTotal counts slots without a sample.
-func (a *Account) UnmeasuredTotal() int64 {
+func (a *Sums) UnmeasuredTotal() int64 {
 	var n int64
 	for _, c := range a.Unmeasured {
 		n += c
@@ -67,7 +72,7 @@ func (a *Account) UnmeasuredTotal() int64 {
 }
 
 // Slots counts the slots in the account: each has one outcome.
-func (a *Account) Slots() int64 { return a.Totals.Samples() - a.Foreign + a.UnmeasuredTotal() }
+func (a *Sums) Slots() int64 { return a.Totals.Samples() - a.Foreign + a.UnmeasuredTotal() }
 
 // Down tells whether the target has stopped answering.
 func (r *Recent) Down() bool { return r.MissesInARow >= DownAfter }
@@ -104,7 +109,7 @@ func (a *Account) add(o Outcome) {
 }
 
 // lose takes a sample out of the sums that will never be in the database. The shortest and the longest time stay as they are.
-func (a *Account) lose(s *sample.Sample) {
+func (a *Sums) lose(s *sample.Sample) {
 	if s.ScheduledAt.After(a.Until) {
 		return
 	}

@@ -13,9 +13,9 @@ import (
 // is not safe for concurrent use.
 type Ledger struct {
 	account Account
-	// stored is the newest account known to be in the database to the last outcome, candidate one that will be as soon as
+	// stored is the figures of the newest account known to be in the database to the last outcome, candidate one that will be as soon as
 	// what was handed over before it is stored, and handed counts what was handed over since.
-	stored, candidate Account
+	stored, candidate Sums
 	handed            int
 	unknown           []unknown
 	gap               Gap // the newest, which may grow
@@ -68,7 +68,7 @@ type Unmeasured struct {
 }
 
 // Resume gives a Ledger that goes on from an account that is in the database.
-func Resume(a Account) Ledger { return Ledger{account: a, stored: a, candidate: a} }
+func Resume(a Account) Ledger { return Ledger{account: a, stored: a.Sums, candidate: a.Sums} }
 
 // Account is what is settled so far.
 func (l *Ledger) Account() Account { return l.account }
@@ -76,8 +76,8 @@ func (l *Ledger) Account() Account { return l.account }
 // Stored is the newest account that is known to be in the database to the last outcome: what is not in it can be read
 // there, or is on its way. Only the grid and what came last are newer in it.
 func (l *Ledger) Stored() Account {
-	a := l.stored
-	a.Start, a.Cadence, a.Since, a.Recent = l.account.Start, l.account.Cadence, l.account.Since, l.account.Recent
+	a := l.account
+	a.Sums = l.stored
 	return a
 }
 
@@ -86,9 +86,9 @@ func (l *Ledger) Delivered(waiting int) {
 	switch {
 	case len(l.unknown) > 0:
 	case waiting == 0:
-		l.stored, l.candidate, l.handed = l.account, l.account, 0
+		l.stored, l.candidate, l.handed = l.account.Sums, l.account.Sums, 0
 	case waiting <= l.handed:
-		l.stored, l.candidate, l.handed = l.candidate, l.account, 0
+		l.stored, l.candidate, l.handed = l.candidate, l.account.Sums, 0
 	}
 }
 
@@ -255,7 +255,7 @@ func (l *Ledger) Lose(s sample.Sample) {
 			return // it was never counted
 		}
 	}
-	for _, a := range []*Account{&l.account, &l.stored, &l.candidate} {
+	for _, a := range []*Sums{&l.account.Sums, &l.stored, &l.candidate} {
 		a.lose(&s)
 	}
 }

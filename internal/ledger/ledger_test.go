@@ -163,7 +163,7 @@ func TestANewGridBeginsWhenItWasMade(t *testing.T) {
 			l.Follow(grid, at(0))
 			poll(&l, 2, success(10)) // due 20 s after the start
 			if tc.flight {
-				l = Resume(Account{Until: at(10), Start: start, Cadence: grid.Cadence})
+				l = Resume(Account{Sums: Sums{Until: at(10)}, Start: start, Cadence: grid.Cadence})
 				l.Begin(grid, 2)
 			}
 			l.Follow(tc.grid, at(tc.since))
@@ -178,11 +178,11 @@ func TestANewGridBeginsWhenItWasMade(t *testing.T) {
 			}
 		})
 	}
-	cut := Resume(Account{Until: at(10), Start: start, Cadence: grid.Cadence})
+	cut := Resume(Account{Sums: Sums{Until: at(10)}, Start: start, Cadence: grid.Cadence})
 	cut.Begin(grid, 2)
 	cut.Follow(every(1, 0), at(27))
 	next := Resume(cut.Stored()) // killed during the poll
-	next.Adopt(every(1, 0), at(30), OperatorDown)
+	next.Adopt(every(1, 0), at(30), false, OperatorDown)
 	if next.Unknown() != 3 {
 		t.Errorf("after a crash %d slots are unknown, want those from 27 to 29", next.Unknown())
 	}
@@ -213,7 +213,7 @@ func TestALostSampleLeavesTheFigures(t *testing.T) {
 		}
 	}
 	resumed := Resume(Account{})
-	resumed.Adopt(grid, at(25), OperatorDown)
+	resumed.Adopt(grid, at(25), false, OperatorDown)
 	resumed.Lose(s) // what an earlier process measured was never counted here
 	if a := resumed.Account(); a.Slots() != 0 {
 		t.Errorf("%d slots", a.Slots())
@@ -294,7 +294,7 @@ func TestRandomPlayKeepsTheBooks(t *testing.T) {
 				l.Abandon(OperatorDown)
 			case 3:
 				l = Resume(l.Stored()) // a crash: the poll in flight is forgotten
-				l.Adopt(g, now, OperatorDown)
+				l.Adopt(g, now, false, OperatorDown)
 			case 4:
 				l.Delivered(rnd.IntN(3))
 			default:

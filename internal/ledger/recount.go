@@ -47,20 +47,21 @@ func (l *Ledger) Close(g schedule.Grid, over time.Time, cut bool, c *Count, gaps
 	a.Until, a.Start, a.Cadence, a.Since = known.Until, known.Start, known.Cadence, known.Since
 	a.keepWords(&known.Recent)
 	last := over.Add(-time.Microsecond)
+	most := last // that can have been due
+	if !cut {
+		most = forever
+	}
 	var covered []span
-	switch {
-	case kept && cut:
-		covered = b.straighten(c, gaps, last)
-	case kept:
-		covered = b.straighten(c, gaps, forever)
-	default:
+	if kept {
+		covered = b.straighten(c, gaps, most)
+	} else {
 		a.Unmeasured = known.Unmeasured
 	}
 	for i := range l.unknown {
 		u := &l.unknown[i]
 		taken := append(c.within(span{u.after.UnixMicro(), u.until.UnixMicro()}), covered...)
 		taken = append(taken, u.bridges(c.duesAfter(u))...)
-		covered = append(covered, b.fill(u.slots.within(time.Time{}, last), taken, u.why)...)
+		covered = append(covered, b.fill(u.slots.within(time.Time{}, most), taken, u.why)...)
 	}
 	if !kept {
 		b.Put = nil

@@ -38,8 +38,9 @@ func (l *Ledger) Asks() (after time.Time, questions int) {
 }
 
 // Adopt is for a job that this process begins with: whatever happened after the account, up to the slot whose turn it is at
-// now, is unknown. Slots of which the database knows nothing get the reason why.
-func (l *Ledger) Adopt(g schedule.Grid, now time.Time, why Reason) {
+// now, is unknown; that slot too if it is theirs, who handed the job over. Slots of which the database knows nothing get the
+// reason why.
+func (l *Ledger) Adopt(g schedule.Grid, now time.Time, theirs bool, why Reason) {
 	u := unknown{after: l.account.Until, until: now, cadence: g.Cadence, why: why}
 	a := &l.account
 	first, through := l.First(g), g.Slots()-1
@@ -48,7 +49,11 @@ func (l *Ledger) Adopt(g schedule.Grid, now time.Time, why Reason) {
 		u.cadence = a.Cadence
 	}
 	a.Start, a.Cadence = g.Start, g.Cadence
-	if slot := g.At(now); now.Before(g.End()) {
+	switch slot := g.At(now); {
+	case !now.Before(g.End()):
+	case theirs:
+		through = slot
+	default:
 		through = slot - 1
 		if slot >= first {
 			u.until = g.Due(slot).Add(-time.Microsecond) // whoever polls next decides about that slot
@@ -87,14 +92,14 @@ func (l *Ledger) Resolve(g schedule.Grid, samples []sample.Sample, gaps []Gap) (
 			}
 		}
 	}
-	l.candidate, l.handed = l.account, 0
+	l.candidate, l.handed = l.account.Sums, 0
 	return lost
 }
 
 // Forgo leaves unknown for good what the database will not tell: it counts neither as measured nor as unmeasured.
 func (l *Ledger) Forgo() {
 	l.unknown = nil
-	l.candidate, l.handed = l.account, 0
+	l.candidate, l.handed = l.account.Sums, 0
 }
 
 func (u *unknown) resolve(a *Account, samples []sample.Sample, gaps []Gap) (lost []Unmeasured) {

@@ -26,7 +26,7 @@ func TestWhatIsUnknownIsSettledByTheDatabase(t *testing.T) {
 	hour := schedule.Grid{Start: start, Cadence: 10 * time.Second, Duration: time.Hour}
 	coarse := schedule.Grid{Start: start, Cadence: 30 * time.Second, Duration: time.Hour}
 	fine := schedule.Grid{Start: start, Cadence: 5 * time.Second, Duration: time.Hour}
-	until20 := Account{Until: at(20), Start: start, Cadence: 10 * time.Second, Totals: Totals{Success: 3}}
+	until20 := Account{Sums: Sums{Until: at(20), Totals: Totals{Success: 3}}, Start: start, Cadence: 10 * time.Second}
 	for name, tc := range map[string]struct {
 		before     Account
 		grid       schedule.Grid
@@ -60,7 +60,7 @@ func TestWhatIsUnknownIsSettledByTheDatabase(t *testing.T) {
 			unmeasured: [Reasons]int64{Suspended: 2, OperatorDown: 1}, lost: []Gap{gap(50, 10, 1, OperatorDown)}, first: 7,
 		},
 		"of a gap that was known in part the rest counts": {
-			before: Account{Until: at(20), Start: start, Cadence: 10 * time.Second, Unmeasured: [Reasons]int64{Suspended: 3}}, grid: hour, now: 55,
+			before: Account{Sums: Sums{Until: at(20), Unmeasured: [Reasons]int64{Suspended: 3}}, Start: start, Cadence: 10 * time.Second}, grid: hour, now: 55,
 			gaps: []Gap{gap(0, 10, 5, Suspended)}, unmeasured: [Reasons]int64{Suspended: 5}, first: 5,
 		},
 		"a sample outweighs a gap": {
@@ -88,7 +88,7 @@ func TestWhatIsUnknownIsSettledByTheDatabase(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := Resume(tc.before)
-			l.Adopt(tc.grid, at(tc.now), OperatorDown)
+			l.Adopt(tc.grid, at(tc.now), false, OperatorDown)
 			if after, n := l.Asks(); n != 1 || !after.Equal(tc.before.Until) {
 				t.Errorf("asks %d times for what came after %s", n, after)
 			}
@@ -110,8 +110,8 @@ func TestWhatIsUnknownIsSettledByTheDatabase(t *testing.T) {
 
 // What is read back comes before what was measured since, and must not look like the newest.
 func TestWhatIsReadBackDoesNotOverwriteWhatIsNewer(t *testing.T) {
-	l := Resume(Account{Until: at(0), Cadence: 10 * time.Second})
-	l.Adopt(grid, at(25), OperatorDown)
+	l := Resume(Account{Sums: Sums{Until: at(0)}, Cadence: 10 * time.Second})
+	l.Adopt(grid, at(25), false, OperatorDown)
 	poll(&l, 2, failure(sample.Missed))
 	l.Resolve(grid, []sample.Sample{stored(10)}, nil)
 	a := l.Account()
@@ -125,7 +125,7 @@ func TestJitterIsTakenToTheSampleBefore(t *testing.T) {
 		var l Ledger
 		poll(&l, 0, success(10))
 		l = Resume(l.Account())
-		l.Adopt(grid, at(25), OperatorDown)
+		l.Adopt(grid, at(25), false, OperatorDown)
 		return l
 	}
 	unasked := resumed()
@@ -209,7 +209,7 @@ func TestCloseLeavesOneOutcomeForEachSlot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := Resume(Account{})
-			l.Adopt(grid, at(999), OperatorDown)
+			l.Adopt(grid, at(999), false, OperatorDown)
 			var count Count
 			for _, s := range tc.samples {
 				count.Add(s)
@@ -240,6 +240,7 @@ func TestCloseEndsWhereTheJobDid(t *testing.T) {
 		"unknown slots after it":           {over: 25, adopted: 999, kept: true, put: []Gap{gap(10, 10, 2, OperatorDown)}, unmeasured: 2},
 		"a gap across it":                  {over: 25, gaps: []Gap{gap(10, 10, 5, OperatorDown)}, kept: true, put: []Gap{gap(10, 10, 2, OperatorDown)}, unmeasured: 2},
 		"a gap after it":                   {over: 15, gaps: []Gap{gap(10, 10, 1, Busy), gap(20, 10, 4, OperatorDown)}, kept: true, remove: []Gap{gap(20, 10, 4, OperatorDown)}, unmeasured: 1},
+		"unknown slots, shortened":         {over: 25, adopted: 45, shortened: true, kept: true, put: []Gap{gap(10, 10, 3, OperatorDown)}, unmeasured: 3},
 		"shortened after a gap":            {over: 15, shortened: true, gaps: []Gap{gap(10, 10, 3, Suspended)}, kept: true, unmeasured: 3},
 		"slots that nothing is known of":   {over: 999, kept: true, put: []Gap{gap(10, 10, 5, OperatorDown)}, unmeasured: 5},
 		"slots that do not count":          {over: 999, since: at(35), kept: true, put: []Gap{gap(40, 10, 2, OperatorDown)}, unmeasured: 2},
@@ -247,9 +248,9 @@ func TestCloseEndsWhereTheJobDid(t *testing.T) {
 		"one that does not, nothing asked": {over: 999},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := Resume(Account{Until: at(0), Start: start, Cadence: 10 * time.Second, Since: tc.since})
+			l := Resume(Account{Sums: Sums{Until: at(0)}, Start: start, Cadence: 10 * time.Second, Since: tc.since})
 			if tc.adopted > 0 {
-				l.Adopt(grid, at(tc.adopted), OperatorDown)
+				l.Adopt(grid, at(tc.adopted), false, OperatorDown)
 			}
 			var count Count
 			count.Add(stored(0))
@@ -272,7 +273,7 @@ func TestWhatIsUnknownTwiceIsCountedOnce(t *testing.T) {
 	}
 	g := schedule.Grid{Start: start.Add(48 * time.Hour), Cadence: time.Second, Duration: time.Hour}
 	l := Resume(Account{})
-	l.Adopt(g, g.Start.Add(300*time.Millisecond), OperatorDown)
+	l.Adopt(g, g.Start.Add(300*time.Millisecond), false, OperatorDown)
 	l.Skip(g, 0, OperatorDown)
 	l.Resolve(g, samples, nil)
 	if a := l.Account(); a.Totals.Samples() != 100 || a.Unmeasured[OperatorDown] != 1 {
@@ -281,8 +282,8 @@ func TestWhatIsUnknownTwiceIsCountedOnce(t *testing.T) {
 }
 
 func TestWhatTheDatabaseWillNotTellHoldsNothingUp(t *testing.T) {
-	l := Resume(Account{Until: at(0), Totals: Totals{Success: 1}})
-	l.Adopt(grid, at(25), OperatorDown)
+	l := Resume(Account{Sums: Sums{Until: at(0), Totals: Totals{Success: 1}}})
+	l.Adopt(grid, at(25), false, OperatorDown)
 	l.Forgo()
 	poll(&l, 2, success(10))
 	l.Delivered(0)
@@ -307,7 +308,7 @@ func TestCloseIsDoneOnce(t *testing.T) {
 			gaps = append(gaps, gap(from, 1, min(int64(rnd.IntN(8)+1), 60-int64(from)), Reason(rnd.IntN(int(Reasons)))))
 		}
 		var l Ledger
-		l.Adopt(g, g.End(), OperatorDown)
+		l.Adopt(g, g.End(), false, OperatorDown)
 		b := l.Close(g, g.End(), false, &count, gaps, true)
 		if b.Account.Slots() != g.Slots() {
 			t.Fatalf("seed %d: %d outcomes of %d slots", seed, b.Account.Slots(), g.Slots())

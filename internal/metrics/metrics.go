@@ -25,6 +25,7 @@ type Metrics struct {
 	statusWrites prometheus.Counter
 
 	stored   prometheus.Counter
+	known    prometheus.Counter
 	rejected prometheus.Counter
 	dropped  *prometheus.CounterVec
 
@@ -50,6 +51,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		statusWrites: counter("status_writes_total", "Statuses of LatencyJobs written to the API server."),
 
 		stored:   counter("samples_stored_total", "Samples that the database accepted."),
+		known:    counter("samples_known_total", "Samples that the database had already: sent again, or measured by another replica too."),
 		rejected: counter("samples_rejected_total", "Samples that the database will never accept; they are logged and set aside."),
 		dropped:  counterVec("outbox_dropped_samples_total", "Samples given up before the database had them, by reason.", "reason"),
 
@@ -73,7 +75,7 @@ func New(registry prometheus.Registerer) *Metrics {
 		m.dropped.WithLabelValues(reason)
 	}
 	registry.MustRegister(polls, unmeasured, m.pollDuration, m.lateness, m.lastPoll, m.statusWrites,
-		m.stored, m.rejected, m.dropped, m.requests, m.requestDuration, m.skew, m.lastSync, m.invalidRows)
+		m.stored, m.known, m.rejected, m.dropped, m.requests, m.requestDuration, m.skew, m.lastSync, m.invalidRows)
 	return m
 }
 
@@ -100,6 +102,9 @@ func (m *Metrics) Synced(at time.Time, invalid int) {
 // Stored counts samples that the database accepted.
 func (m *Metrics) Stored(n int) { m.stored.Add(float64(n)) }
 
+// Known counts those of them that it had already.
+func (m *Metrics) Known(n int) { m.known.Add(float64(n)) }
+
 // Rejected counts samples that it never will.
 func (m *Metrics) Rejected(n int) { m.rejected.Add(float64(n)) }
 
@@ -125,6 +130,10 @@ type Sources struct {
 	Missing func() int
 	// Phases counts the jobs of this process by phase.
 	Phases func() map[string]int
+	// InFlight counts the polls that run, and Waiting the jobs whose poll the limits leave no room for.
+	InFlight, Waiting func() int
+	// Replicas counts the processes that share the jobs.
+	Replicas func() int
 	// Now is the present.
 	Now func() time.Time
 }
@@ -133,6 +142,7 @@ type Sources struct {
 type collector struct {
 	sources                                      Sources
 	held, bytes, age, key, expiry, jobs, missing *prometheus.Desc
+	inFlight, waiting, replicas                  *prometheus.Desc
 }
 
 // Collect registers what is read at each scrape.
@@ -149,12 +159,16 @@ func Collect(registry prometheus.Registerer, sources Sources) {
 		expiry:  describe("supabase_key_expiry_timestamp_seconds", "When the Supabase key or token ends; absent when it does not say."),
 		missing: describe("schema_missing_columns", "Columns that the database lacks and the operator does without."),
 		jobs:    describe("jobs", "LatencyJobs that this process knows, by phase.", "phase"),
+
+		inFlight: describe("polls_in_flight", "Polls that run."),
+		waiting:  describe("polls_waiting", "Jobs whose poll waits because of the limits that protect SpreeDB."),
+		replicas: describe("replicas", "Processes that share the jobs, as far as this one knows."),
 	})
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{c.held, c.bytes, c.age, c.key, c.expiry, c.jobs, c.missing} {
+	for _, desc := range []*prometheus.Desc{c.held, c.bytes, c.age, c.key, c.expiry, c.jobs, c.missing, c.inFlight, c.waiting, c.replicas} {
 		ch <- desc
 	}
 }
@@ -181,6 +195,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if !info.Expires.IsZero() {
 		gauge(c.expiry, seconds(info.Expires))
 	}
+	gauge(c.inFlight, float64(c.sources.InFlight()))
+	gauge(c.waiting, float64(c.sources.Waiting()))
+	gauge(c.replicas, float64(c.sources.Replicas()))
 	gauge(c.missing, float64(c.sources.Missing()))
 	for phase, n := range c.sources.Phases() {
 		gauge(c.jobs, float64(n), phase)

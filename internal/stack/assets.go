@@ -49,15 +49,21 @@ func Assets(ctx context.Context, log io.Writer) (string, error) {
 
 // Build compiles the operator into dir and returns the path of the program. An empty version leaves it to the program.
 func Build(ctx context.Context, dir, version string, log io.Writer) (string, error) {
+	binary := filepath.Join(dir, "manager")
+	return binary, Compile(ctx, "./cmd", binary, log, "-ldflags", "-X main.version="+version)
+}
+
+// Compile compiles a program of the repository, such as ./cmd, into the file binary.
+func Compile(ctx context.Context, program, binary string, log io.Writer, flags ...string) error {
 	root, err := Root()
 	if err != nil {
-		return "", err
+		return err
 	}
-	binary := filepath.Join(dir, "manager")
-	if _, err := output(ctx, root, log, "go", "build", "-trimpath", "-ldflags", "-X main.version="+version, "-o", binary, "./cmd"); err != nil {
-		return "", fmt.Errorf("compile the operator with go build ./cmd: %w", err)
+	args := append([]string{"build", "-trimpath", "-o", binary}, flags...)
+	if _, err := output(ctx, root, log, "go", append(args, program)...); err != nil {
+		return fmt.Errorf("compile with go build %s: %w", program, err)
 	}
-	return binary, nil
+	return nil
 }
 
 // output runs a program and, when ctx ends, stops it with all that it started.

@@ -106,6 +106,15 @@ func (c *cluster) enter(crds string) error {
 	return nil
 }
 
+// ControlPlane gives the ids of the processes etcd and kube-apiserver.
+func (s *Stack) ControlPlane() (etcd, apiServer int, err error) {
+	if etcd, err = s.warden.pid("etcd"); err != nil {
+		return 0, 0, err
+	}
+	apiServer, err = s.warden.pid("kube-apiserver")
+	return etcd, apiServer, err
+}
+
 // stop asks first, since that is what a cluster does; but nobody needs the data afterwards.
 func (c *cluster) stop() {
 	_ = c.plane.Stop() // it kills what does not obey

@@ -44,14 +44,15 @@ func (s *Stack) Operator(opts OperatorOptions) (*Operator, error) {
 		return nil, err
 	}
 	env := map[string]string{
-		"SUPABASE_URL":              s.Gateway.URL(),
-		"SUPABASE_SERVICE_ROLE_KEY": s.Gateway.SecretKey(),
-		"POLLER_BASE_URL":           s.SpreeDBServer.URL,
-		"POLL_INTERVAL_MS":          "1000",
-		"POD_NAMESPACE":             s.Namespace,
-		"KUBECONFIG":                s.Kubeconfig,
-		"SPOOL_DIR":                 spool,
-		"TMPDIR":                    tmp,
+		"POLLER_BASE_URL":  s.SpreeDBServer.URL,
+		"POLL_INTERVAL_MS": "1000",
+		"POD_NAMESPACE":    s.Namespace,
+		"KUBECONFIG":       s.Kubeconfig,
+		"SPOOL_DIR":        spool,
+		"TMPDIR":           tmp,
+	}
+	if s.Gateway != nil {
+		env["SUPABASE_URL"], env["SUPABASE_SERVICE_ROLE_KEY"] = s.Gateway.URL(), s.Gateway.SecretKey()
 	}
 	maps.Copy(env, opts.Env)
 	binary := opts.Binary

@@ -43,6 +43,8 @@ type Options struct {
 	Version string
 	// WithoutMigrations gives the database the app's own tables and nothing of the operator's.
 	WithoutMigrations bool
+	// WithoutSupabase leaves PostgreSQL and the gateway out: OperatorOptions.Env has to name another project.
+	WithoutSupabase bool
 	// RealPostgREST puts the program postgrest behind the gateway if it is on the PATH, in place of the stand-in.
 	RealPostgREST bool
 	// Gateway changes the gateway's options before it starts. Its database is the stack's.
@@ -71,7 +73,8 @@ type Stack struct {
 	// Kubectl is the path of a kubectl.
 	Kubectl string
 
-	// Postgres is the database server and DSN the connection string of its superuser for the database.
+	// Postgres is the database server and DSN the connection string of its superuser for the database. Without Supabase
+	// these are empty, and Gateway is nil.
 	Postgres *pgtest.Server
 	DSN      string
 	// Gateway is the Supabase project. RealPostgREST tells what is behind it.
@@ -129,7 +132,9 @@ func (s *Stack) start(ctx context.Context) (err error) {
 	s.Dir = s.warden.dir
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return s.startCluster(ctx, assets) })
-	parts.Go(func() error { return s.startSupabase(ctx) })
+	if !s.opts.WithoutSupabase {
+		parts.Go(func() error { return s.startSupabase(ctx) })
+	}
 	parts.Go(s.startSpreeDB)
 	if s.opts.Build {
 		parts.Go(func() error { return s.build(ctx) })

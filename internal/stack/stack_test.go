@@ -71,6 +71,10 @@ func TestAJobInTheDatabaseIsMeasured(t *testing.T) {
 	operator, err := s.Operator(OperatorOptions{Binary: binary, Log: log})
 	g.Expect(err).NotTo(HaveOccurred())
 
+	etcd, apiServer, err := s.ControlPlane()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect([]error{syscall.Kill(etcd, 0), syscall.Kill(apiServer, 0)}).To(HaveEach(BeNil()))
+
 	const id = "5b0c6f0e-0000-4000-8000-000000000001"
 	g.Expect(s.Gateway.Exec(t.Context(), `insert into jobs (id, account_number, target_ip, cadence_seconds, duration_minutes, monitoring_mode)
 		values ($1, 'A-1', '10.1.2.3', 1, 60, 'real_polling')`, id)).To(Succeed())
@@ -158,4 +162,19 @@ func running(dir string) []string {
 		}
 	}
 	return found
+}
+
+func TestWithoutSupabaseTheOperatorIsToldOfAnother(t *testing.T) {
+	g := NewWithT(t)
+	s, err := Start(t.Context(), Options{WithoutSupabase: true})
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(s.Close)
+	g.Expect(s.Gateway).To(BeNil())
+	log := &recorder{}
+	operator, err := s.Operator(OperatorOptions{
+		Binary: "/usr/bin/env", Log: log, Env: map[string]string{"SUPABASE_URL": "http://127.0.0.1:1"},
+	})
+	g.Expect(err).NotTo(HaveOccurred())
+	<-operator.Done()
+	g.Expect(log.String()).To(And(ContainSubstring("SUPABASE_URL=http://127.0.0.1:1\n"), Not(ContainSubstring("SUPABASE_SERVICE_ROLE_KEY"))))
 }

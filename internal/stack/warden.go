@@ -70,6 +70,15 @@ func (w *warden) wrap(program string) (string, error) {
 	return path, nil
 }
 
+// pid is the id of a program that was started through its wrapper.
+func (w *warden) pid(program string) (int, error) {
+	text, err := os.ReadFile(filepath.Join(w.dir, "run", program+".pid"))
+	if err != nil {
+		return 0, fmt.Errorf("find the process of %s: %w", program, err)
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
 // killWrapped ends the programs and keeps new ones from starting.
 func (w *warden) killWrapped() {
 	entries, err := os.ReadDir(filepath.Join(w.dir, "run"))

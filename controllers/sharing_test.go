@@ -1,0 +1,95 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
+)
+
+// until is the Ownership of a process that hands all its jobs over at an instant, and from that of the one that takes them.
+type (
+	until time.Time
+	from  time.Time
+)
+
+func (u until) Owns(_ string, at time.Time) (mine bool, since time.Time) {
+	return at.Before(time.Time(u)), time.Time{}
+}
+
+func (f from) Owns(_ string, at time.Time) (mine bool, since time.Time) {
+	if at.Before(time.Time(f)) {
+		return false, time.Time{}
+	}
+	return true, time.Time(f)
+}
+
+func TestAHandOverCostsNoSlotAndPollsNoneTwice(t *testing.T) {
+	w := newWorld(t)
+	ids := []string{w.insertJob("10.0.0.1", 0), w.insertJob("10.0.0.2", 300*time.Millisecond), w.insertJob("10.0.0.3", 700*time.Millisecond)}
+	instant := time.Now().Add(4 * time.Second)
+	first := w.operate(func(p *Parts) { p.Ownership = until(instant) })
+	second := w.operate(func(p *Parts) { p.Ownership, p.PollTimeout = from(instant), 900*time.Millisecond })
+	second.leads.Store(false)
+	w.soon(func() int { return w.spreedb.Total().Polls }).Should(BeNumerically(">=", 6))
+	w.soon(func() bool { return time.Now().After(instant) }).Should(BeTrue())
+	first.rebalancer.Changed()
+	second.rebalancer.Changed()
+	w.soon(func() int { return len(second.board.snapshot()) }).Should(Equal(3))
+	w.soon(func() int { return len(first.board.snapshot()) }).Should(BeZero(), "the first one forgets them")
+	w.soon(func() string {
+		return w.text(`select count(*)::text from samples where scheduled_at > $1::timestamptz + interval '4 s'`, instant.Format(time.RFC3339Nano))
+	}).ShouldNot(Equal("0"))
+	w.Expect(w.text(`select count(*)::text from sample_gaps where to_at >= $1::timestamptz - interval '2 s'`, instant.Format(time.RFC3339Nano))).To(Equal("0"))
+	for _, id := range ids {
+		w.Expect(w.text(`select (count(*) = 1 + max(sequence_number) - min(sequence_number))::text from samples where job_id = $1`, id)).To(Equal("true"), "no slot is missing")
+	}
+	w.Expect(w.text(onGrid)).To(Equal("0 off the grid, 0 twice"))
+	polls := w.spreedb.Total().Polls
+	w.soon(func() string { return w.text(`select (count(*) >= $1::bigint)::text from samples`, itoa(int64(polls))) }).Should(Equal("true"), "no slot was polled twice")
+}
+
+// A job that another process has ended and whose row runs again has to be told to that one: it does not read the rows.
+func TestARowThatRunsAgainIsToldToTheProcessThatEndedIt(t *testing.T) {
+	w := newWorld(t)
+	id := w.insertJob("10.0.0.1", 57*time.Second)
+	nobodys := until(time.Time{})
+	leader := w.operate(func(p *Parts) { p.Ownership = nobodys })
+	other := w.operate()
+	other.leads.Store(false)
+	leader.leads.Store(true)
+	w.soon(w.phase(id)).Should(Equal(v1alpha1.PhaseCompleted))
+	leader.leads.Store(false) // it sees the row only once that runs again
+	w.sql(`update jobs set status = 'running', duration_minutes = 1, completed_at = null where id = $1`, id)
+	leader.leads.Store(true)
+	w.soon(func() string { return w.text(`select status from jobs where id = $1`, id) }).Should(Equal("completed"))
+}
+
+func TestChangesAreBroughtWithoutComparingEverything(t *testing.T) {
+	w := newWorld(t)
+	id, other := w.insertJob("10.0.0.1", 0), w.insertJob("10.0.0.2", 0)
+	w.operate(func(p *Parts) { p.FullSyncEvery = time.Hour })
+	w.soon(w.phase(id)).Should(Equal(v1alpha1.PhaseRunning))
+	w.soon(w.phase(other)).Should(Equal(v1alpha1.PhaseRunning))
+	w.database.ResetRequests()
+
+	later := w.insertJob("10.0.0.3", 0)
+	w.soon(w.phase(later)).Should(Equal(v1alpha1.PhaseRunning))
+	w.sql(`update jobs set status = 'cancelled' where id = $1`, id)
+	w.soon(w.phase(id)).Should(Equal(v1alpha1.PhaseCancelled))
+	w.sql(`update jobs set target_ip = '10.0.0.4' where id = $1`, later)
+	w.soon(func() string { job, _ := w.job(later)(); return job.Spec.TargetIP }).Should(Equal("10.0.0.4"))
+
+	job, err := w.job(other)()
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(w.api.Delete(t.Context(), job)).To(Succeed())
+	w.soon(w.phase(other)).Should(Equal(v1alpha1.PhaseRunning), "one deleted by hand comes back")
+	w.sql(`update jobs set target_ip = 'nonsense' where id = $1`, later)
+	w.soon(func() string { job, _ := w.job(later)(); return job.Annotations[v1alpha1.RowProblemAnnotation] }).Should(ContainSubstring("nonsense"))
+
+	for _, req := range w.database.Requests() {
+		w.Expect(req.Path+req.Query.Get("status")).NotTo(Equal("/rest/v1/jobseq.running"), "all rows were listed")
+	}
+}
