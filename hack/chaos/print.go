@@ -20,7 +20,7 @@ func (r *result) print(to io.Writer, asJSON bool) error {
 		return encoder.Encode(r)
 	}
 	w := tabwriter.NewWriter(to, 0, 0, 3, ' ', 0)
-	_, _ = fmt.Fprintln(w, "FAULT\tINJECTED\tPOLLS\tSAMPLES\tLOST\tDUPLICATE\tNO OUTCOME\tGAPS") // Flush tells
+	_, _ = fmt.Fprintln(w, "FAULT\tINJECTED\tPOLLS\tSAMPLES\tLOST\tDUPLICATE\tNO OUTCOME\tPOLLED TWICE\tGAPS") // Flush tells
 	for _, l := range r.Lines {
 		if l.Played == 0 {
 			_, _ = fmt.Fprintf(w, "%s\t%s\n", l.Fault, l.Skipped)
@@ -34,8 +34,8 @@ func (r *result) print(to io.Writer, asJSON bool) error {
 	}
 	t := r.Total
 	_, _ = fmt.Fprintf(to, "\n%d jobs in %s, seed %d. ", r.Jobs, r.Took, r.Seed)
-	_, _ = fmt.Fprintf(to, "%d polls were answered in the instant of a kill and may or may not be samples; %d samples were destroyed by the faults themselves and are told as gaps; %d slots were polled twice and have one sample.\n",
-		t.Undecided, t.Destroyed, t.Repeated)
+	_, _ = fmt.Fprintf(to, "%d polls were answered in the instant of a kill and may or may not be samples; %d samples were destroyed by the faults themselves and are told as gaps. What was polled twice has one sample.\n",
+		t.Undecided, t.Destroyed)
 	for _, problem := range r.Problems[:min(len(r.Problems), shownProblems)] {
 		_, _ = fmt.Fprintf(to, "BROKEN: %s\n", problem)
 	}
@@ -51,5 +51,5 @@ func (r *result) print(to io.Writer, asJSON bool) error {
 }
 
 func (f *figures) row(w io.Writer, name string) {
-	_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", name, f.Injected, f.Polls, f.Samples, f.Lost, f.Duplicate, f.NoOutcome, verify.Reasons(f.Gaps))
+	_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", name, f.Injected, f.Polls, f.Samples, f.Lost, f.Duplicate, f.NoOutcome, f.Repeated, verify.Reasons(f.Gaps))
 }

@@ -42,6 +42,8 @@ type rig struct {
 	metricsURL             string
 
 	operator *stack.Operator
+	// replicas is how many others there were so far.
+	replicas int
 	jobs     *population
 	// deaths are the instants at which an operator process was killed.
 	deaths []time.Time
