@@ -28,7 +28,7 @@ const (
 	// leaveTimeout is how long handing over takes at most, with an API server that is slow.
 	leaveTimeout = 6 * time.Second
 	// workers is how many jobs are decided about at once. A decision takes microseconds and waits for nothing.
-	workers = 16
+	workers = 4
 )
 
 // operator is everything that runs, wired together.

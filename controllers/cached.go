@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"unique"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -13,24 +14,60 @@ import (
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 )
 
-// Cached is the LatencyJobs in the manager's cache. A List would copy all of them, which is tens of megabytes for a large
-// installation.
-type Cached struct{ cache.Cache }
+// Cached is the LatencyJobs of a namespace in the manager's cache, as they lie there: whoever has one must not change it. The
+// client would copy one for each decision, and all of them for a comparison, which is tens of megabytes in a large installation.
+type Cached struct {
+	cache     cache.Cache
+	namespace string
+	store     atomic.Pointer[toolscache.Store]
+}
 
-// Each hands over every LatencyJob, which must not be changed.
-func (c Cached) Each(ctx context.Context, do func(*v1alpha1.LatencyJob)) error {
-	informer, err := c.GetInformer(ctx, &v1alpha1.LatencyJob{})
+// NewCached gives the LatencyJobs in a cache that is restricted to the namespace by a field selector, if at all.
+func NewCached(c cache.Cache, namespace string) *Cached {
+	return &Cached{cache: c, namespace: namespace}
+}
+
+// Get gives the LatencyJob with a name; nil when there is none.
+func (c *Cached) Get(ctx context.Context, name string) (*v1alpha1.LatencyJob, error) {
+	store, err := c.jobs(ctx)
 	if err != nil {
-		return fmt.Errorf("list the LatencyJobs: %w", err)
+		return nil, err
 	}
-	shared, ok := informer.(toolscache.SharedIndexInformer)
-	if !ok { // of a cache that is restricted by DefaultNamespaces: use a field selector in its place
-		return fmt.Errorf("list the LatencyJobs: the cache has a %T, which cannot be walked over", informer)
+	found, exists, err := store.GetByKey(c.namespace + "/" + name)
+	if err != nil || !exists {
+		return nil, err
 	}
-	for _, job := range shared.GetStore().List() {
+	return found.(*v1alpha1.LatencyJob), nil
+}
+
+// Each hands over every LatencyJob.
+func (c *Cached) Each(ctx context.Context, do func(*v1alpha1.LatencyJob)) error {
+	store, err := c.jobs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, job := range store.List() {
 		do(job.(*v1alpha1.LatencyJob))
 	}
 	return nil
+}
+
+// jobs is where they lie, once the cache is filled.
+func (c *Cached) jobs(ctx context.Context) (toolscache.Store, error) {
+	if store := c.store.Load(); store != nil {
+		return *store, nil
+	}
+	informer, err := c.cache.GetInformer(ctx, &v1alpha1.LatencyJob{})
+	if err != nil {
+		return nil, fmt.Errorf("look into the cache of LatencyJobs: %w", err)
+	}
+	shared, ok := informer.(toolscache.SharedIndexInformer)
+	if !ok { // of a cache that is restricted by DefaultNamespaces: use a field selector in its place
+		return nil, fmt.Errorf("look into the cache of LatencyJobs: a %T cannot be looked into", informer)
+	}
+	store := shared.GetStore()
+	c.store.Store(&store)
+	return store, nil
 }
 
 // mirroredLabels are the labels of nearly every LatencyJob. It must not be changed.

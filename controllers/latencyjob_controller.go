@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -76,7 +75,6 @@ type Observer interface {
 // LatencyJobReconciler decides, for one job at a time, what to do in the current slot, and comes back at the next.
 // Polls run beside it, so that it never waits for the network.
 type LatencyJobReconciler struct {
-	client.Client
 	Clock       clock.PassiveClock
 	Board       *Board
 	Poller      *Poller
@@ -94,7 +92,7 @@ type LatencyJobReconciler struct {
 	// Lag is how long it takes at most, when all is well, until a change of a row arrives.
 	Lag time.Duration
 	// Cached is the LatencyJobs that there are.
-	Cached Cached
+	Cached *Cached
 
 	log  logr.Logger
 	bell *bell
@@ -115,6 +113,7 @@ func (r *LatencyJobReconciler) SetupWithManager(mgr ctrl.Manager, namespace stri
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Workers,
 			NeedLeaderElection:      new(false),
+			NewQueue:                unmetered,
 			LogConstructor:          func(*reconcile.Request) logr.Logger { return quiet },
 		}).
 		Complete(r)
@@ -129,37 +128,37 @@ var specChanged = predicate.Or[client.Object](predicate.GenerationChangedPredica
 
 // Reconcile decides about one job and acts on it.
 func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	var job v1alpha1.LatencyJob
-	if err := r.Get(ctx, req.NamespacedName, &job); err != nil {
-		if !apierrors.IsNotFound(err) {
-			return ctrl.Result{}, err
-		}
+	job, err := r.Cached.Get(ctx, req.Name)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if job == nil {
 		return r.absent(req.Name), nil
 	}
 	if r.Poller.Draining() {
 		return ctrl.Result{}, nil
 	}
 	now := r.Clock.Now()
-	mine, since := r.owns(&job, now)
+	mine, since := r.owns(job, now)
 	if !mine {
 		r.release(job.Name)
 		return ctrl.Result{}, nil
 	}
-	e := r.Board.entry(&job)
+	e := r.Board.entry(job)
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.absentSince = time.Time{}
 	e.leaving = false
-	r.adopt(e, &job, now, since)
-	e.follow(&job, now, r.Lag)
+	r.adopt(e, job, now, since)
+	e.follow(job, now, r.Lag)
 	e.wake = time.Time{}
 	if e.gone {
 		r.quit(e, job.Name)
 		return ctrl.Result{}, nil
 	}
-	d := r.decide(e, &job, now)
-	r.act(e, &job, d, now)
+	d := r.decide(e, job, now)
+	r.act(e, job, d, now)
 	if d.wake.IsZero() {
 		return ctrl.Result{}, nil
 	}

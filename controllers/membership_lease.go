@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// MemberLabel marks the Leases of the processes that share the jobs, and MemberValue is its value.
+	// MemberLabel marks the Leases of the processes that share the jobs.
 	MemberLabel = "latency.soundcheck.io/member"
+	// MemberValue is its value.
 	MemberValue = "true"
 	// LeavesAtAnnotation is when a process hands its jobs over. (When it takes them over is the Lease's acquireTime.)
 	LeavesAtAnnotation = "latency.soundcheck.io/leaves-at"

@@ -2,175 +2,18 @@ package controllers
 
 import (
 	"context"
-	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
-	"github.com/google/uuid"
 	. "github.com/onsi/gomega"
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
-	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/soundcheck-io/latency-operator/internal/stack"
 )
-
-// harbour is where Fleets meet: a namespace, and a clock that runs as fast as the test turns it.
-type harbour struct {
-	*WithT
-	t         *testing.T
-	namespace string
-	api       client.WithWatch
-	clock     *clocktesting.FakeClock
-	jobs      []string
-	// convoy is among whom each job has to be one's at any time; it is not looked at while it is nil.
-	convoy []*ship
-}
-
-func newHarbour(t *testing.T) *harbour {
-	t.Helper()
-	t.Parallel()
-	g := NewWithT(t)
-	if apiServer == nil {
-		t.Fatal("no API server; see the first line of the output")
-	}
-	api, err := client.NewWithWatch(apiServer, client.Options{Scheme: scheme})
-	g.Expect(err).NotTo(HaveOccurred())
-	h := &harbour{
-		WithT: g, t: t, namespace: fmt.Sprintf("harbour-%d", worlds.Add(1)), api: api,
-		clock: clocktesting.NewFakeClock(time.Now().UTC().Truncate(time.Microsecond)),
-	}
-	for range 200 {
-		h.jobs = append(h.jobs, uuid.NewString())
-	}
-	g.Expect(api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: h.namespace}})).To(Succeed())
-	return h
-}
-
-// ship is a Fleet of a process that runs in this one.
-type ship struct {
-	*Fleet
-	// sink ends it without a word; it may be called again.
-	sink func()
-	// delivered is what it says of itself, changes how often it said that jobs may have moved.
-	delivered atomic.Pointer[time.Time]
-	changes   atomic.Int64
-}
-
-// launch starts a process, which reaches the API server over config.
-func (h *harbour) launch(identity string, config *rest.Config, change ...func(*Fleet)) *ship {
-	h.t.Helper()
-	fleet, err := NewFleet(config, h.namespace, identity, h.clock, logr.Discard())
-	h.Expect(err).NotTo(HaveOccurred())
-	s := &ship{Fleet: fleet}
-	s.delivered.Store(&time.Time{})
-	fleet.DeliveredUntil = func() time.Time { return *s.delivered.Load() }
-	fleet.Changed = func() { s.changes.Add(1) }
-	for _, c := range change {
-		c(fleet)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = fleet.Start(ctx) })
-	s.sink = func() { cancel(); running.Wait() }
-	h.t.Cleanup(s.sink)
-	return s
-}
-
-// tick is how far the clock is turned at a time.
-const tick = 100 * time.Millisecond
-
-// sails awaits something, while time passes quickly.
-func (h *harbour) sails(patience time.Duration, what func() bool, message ...any) {
-	h.t.Helper()
-	until := h.clock.Now().Add(patience)
-	h.Eventually(func() bool {
-		if some, several := h.owned(h.clock.Now(), h.convoy...); h.convoy != nil && (some != len(h.jobs) || several > 0) {
-			h.t.Fatalf("%d jobs of %d have a process, and %d have several", some, len(h.jobs), several)
-		}
-		if what() {
-			return true
-		}
-		if h.clock.Now().Before(until) {
-			h.clock.Step(tick)
-		}
-		return false
-	}, patience, 10*time.Millisecond).Should(BeTrue(), message...)
-}
-
-// passes lets time pass.
-func (h *harbour) passes(d time.Duration) {
-	h.t.Helper()
-	until := h.clock.Now().Add(d)
-	h.sails(d+tick, func() bool { return !h.clock.Now().Before(until) })
-}
-
-// share is how many of the jobs a process has at an instant.
-func (h *harbour) share(s *ship, at time.Time) (n int) {
-	for _, id := range h.jobs {
-		if mine, _ := s.Owns(id, at); mine {
-			n++
-		}
-	}
-	return n
-}
-
-// owned counts the jobs that some of the processes have, and those that several have.
-func (h *harbour) owned(at time.Time, ships ...*ship) (some, several int) {
-	for _, id := range h.jobs {
-		n := 0
-		for _, s := range ships {
-			if mine, _ := s.Owns(id, at); mine {
-				n++
-			}
-		}
-		some += min(n, 1)
-		several += max(0, n-1)
-	}
-	return some, several
-}
-
-// shared tells whether each job is one process's.
-func (h *harbour) shared(ships ...*ship) func() bool {
-	return func() bool {
-		some, several := h.owned(h.clock.Now(), ships...)
-		for _, s := range ships {
-			if h.share(s, h.clock.Now()) == 0 {
-				return false
-			}
-		}
-		return some == len(h.jobs) && several == 0
-	}
-}
-
-// has tells whether a process has all the jobs.
-func (h *harbour) has(s *ship) func() bool {
-	return func() bool { return h.share(s, h.clock.Now()) == len(h.jobs) }
-}
-
-// leaseOf is the Lease of a process.
-func (h *harbour) leaseOf(identity string) (*coordinationv1.Lease, error) {
-	var lease coordinationv1.Lease
-	err := h.api.Get(h.t.Context(), client.ObjectKey{Namespace: h.namespace, Name: memberLease(identity)}, &lease)
-	return &lease, err
-}
-
-// handedOver says that each job has had one process at each instant since one.
-func (h *harbour) handedOver(since time.Time, ships ...*ship) {
-	h.t.Helper()
-	for at := since; !at.After(h.clock.Now()); at = at.Add(tick / 2) {
-		if some, several := h.owned(at, ships...); some != len(h.jobs) || several > 0 {
-			h.t.Fatalf("%s after it began, %d jobs of %d had a process, and %d had several", at.Sub(since), some, len(h.jobs), several)
-		}
-	}
-}
 
 func TestOneAloneHasAllAtOnce(t *testing.T) {
 	h := newHarbour(t)
@@ -344,21 +187,6 @@ func TestOneThatStartsAgainGoesOn(t *testing.T) {
 	h.sails(5*time.Second, h.shared(back, b))
 }
 
-// through is a config for the API server that leads over a link.
-func (h *harbour) through(link *stack.Link) *rest.Config {
-	config := rest.CopyConfig(apiServer)
-	config.Host = "https://" + link.Addr()
-	return config
-}
-
-func (h *harbour) link() *stack.Link {
-	h.t.Helper()
-	link, err := (&stack.Stack{Config: apiServer}).LinkToAPIServer()
-	h.Expect(err).NotTo(HaveOccurred())
-	h.t.Cleanup(link.Close)
-	return link
-}
-
 func TestOneThatIsCutOffGoesOnAndJoinsAnew(t *testing.T) {
 	h := newHarbour(t)
 	link := h.link()
@@ -445,13 +273,4 @@ func TestOneThatCannotSayThatItLeavesLeaves(t *testing.T) {
 	h.Expect(h.clock.Since(began)).To(BeNumerically("<=", 2*notice))
 	b.sink()
 	h.sails(20*time.Second, h.has(a))
-}
-
-func closed(c chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }

@@ -17,7 +17,7 @@ type Rebalancer struct {
 	Log       logr.Logger
 	Board     *Board
 	Ownership Ownership
-	Cached    Cached
+	Cached    *Cached
 	// Wake has a job decided about now.
 	Wake func(jobID string)
 

@@ -80,8 +80,7 @@ func (r *Reporter) round(ctx context.Context) error {
 	if goesOn(failed) {
 		failed = cmp.Or(r.tell(ctx, changed), failed)
 	}
-	slices.SortFunc(summaries, func(a, b telling) int { return cmp.Or(a.was.at.Compare(b.was.at), cmp.Compare(a.id, b.id)) })
-	for _, s := range summaries[:min(summariesPerRound, len(summaries))] {
+	for _, s := range summaries {
 		if !goesOn(failed) {
 			return failed
 		}
@@ -98,7 +97,7 @@ func (r *Reporter) round(ctx context.Context) error {
 }
 
 // collect lists the jobs of which is unknown what their rows say, those whose rows say something else than they should, and
-// those whose summary has changed.
+// those few whose turn it is to have their summary told, because it has changed and was told longest ago.
 func (r *Reporter) collect() (unknown, changed, summaries []telling) {
 	now := r.Clock.Now()
 	r.Board.each(func(id string, e *entry) {
@@ -115,11 +114,27 @@ func (r *Reporter) collect() (unknown, changed, summaries []telling) {
 			changed = append(changed, t)
 		}
 		if account.Totals.Samples() != e.report.samples && now.Sub(e.report.at) >= summaryPause {
-			t.summary = summaryOf(&account)
-			summaries = append(summaries, t)
+			summaries = insert(summaries, t)
 		}
 	})
+	for i := range summaries {
+		summaries[i].entry.mu.Lock()
+		account := summaries[i].entry.ledger.Account()
+		summaries[i].entry.mu.Unlock()
+		summaries[i].summary = summaryOf(&account)
+	}
 	return unknown, changed, summaries
+}
+
+// insert puts one where it belongs among those that were told longest ago, of which only as many are kept as are told in a round.
+func insert(list []telling, t telling) []telling {
+	before := func(a, b telling) int { return cmp.Or(a.was.at.Compare(b.was.at), cmp.Compare(a.id, b.id)) }
+	if len(list) == summariesPerRound && before(list[len(list)-1], t) < 0 {
+		return list
+	}
+	at, _ := slices.BinarySearchFunc(list, t, before)
+	list = slices.Insert(list, at, t)
+	return list[:min(len(list), summariesPerRound)]
 }
 
 // lookUp learns what rows say: what they say already need not be written.

@@ -76,9 +76,9 @@ func SetUp(mgr ctrl.Manager, p Parts) (*Set, error) {
 	}
 	auditor := NewAuditor()
 	jobs := &LatencyJobReconciler{
-		Client: mgr.GetClient(), Clock: p.Clock, Board: p.Board, Poller: p.Poller, Outbox: p.Outbox, Ownership: p.Ownership,
+		Clock: p.Clock, Board: p.Board, Poller: p.Poller, Outbox: p.Outbox, Ownership: p.Ownership,
 		Observer: p.Observer, Health: p.Health, Completions: completions, Statuses: statuses, Auditor: auditor, PollTimeout: p.PollTimeout, Workers: p.Workers,
-		Lag: p.SyncEvery + mirrorTime, Cached: Cached{mgr.GetCache()},
+		Lag: p.SyncEvery + mirrorTime, Cached: NewCached(mgr.GetCache(), p.Namespace),
 	}
 	auditor.Clock, auditor.Log, auditor.Board, auditor.Outbox = p.Clock, p.Log.WithName("audit"), p.Board, p.Outbox
 	auditor.Observer, auditor.History, auditor.Statuses, auditor.Keyed, auditor.Wake = p.Observer, p.History, statuses, p.Keyed, jobs.Wake

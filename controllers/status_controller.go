@@ -64,6 +64,7 @@ func (r *StatusReconciler) SetupWithManager(mgr ctrl.Manager, namespace string) 
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 4,
 			NeedLeaderElection:      new(false),
+			NewQueue:                unmetered,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](time.Second, time.Minute),
 			LogConstructor:          func(*reconcile.Request) logr.Logger { return log },
 		}).

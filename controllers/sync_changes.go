@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -143,16 +141,15 @@ func (r *SyncReconciler) bring(ctx context.Context, rows []supabase.Job, asked t
 }
 
 // cached gives those of some LatencyJobs that exist.
-func (r *SyncReconciler) cached(ctx context.Context, ids []string) ([]*v1alpha1.LatencyJob, error) {
+func (r *SyncReconciler) cached(ctx context.Context, ids []string) (jobs []*v1alpha1.LatencyJob, err error) {
 	slices.Sort(ids)
-	var jobs []*v1alpha1.LatencyJob
 	for _, id := range slices.Compact(ids) {
-		job := &v1alpha1.LatencyJob{}
-		switch err := r.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: id}, job); {
-		case err == nil:
+		job, err := r.Cached.Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if job != nil {
 			jobs = append(jobs, job)
-		case !apierrors.IsNotFound(err):
-			return nil, fmt.Errorf("look up LatencyJob %s: %w", id, err)
 		}
 	}
 	return jobs, nil

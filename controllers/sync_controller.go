@@ -73,7 +73,7 @@ type SyncReconciler struct {
 	// Wake has a job decided about now.
 	Wake func(jobID string)
 	// Cached is the LatencyJobs that there are.
-	Cached Cached
+	Cached *Cached
 	// KnowsChanges tells whether the database can say which rows have changed.
 	KnowsChanges func() bool
 	// Every is the time between two looks at the rows, and FullEvery between two comparisons of all of them.

@@ -52,6 +52,12 @@ func (b *bell) ring(name string, priority int) {
 	b.add(name, priority)
 }
 
+// unmetered makes the queue of a controller that every job goes through all the time. It has no metrics of its own: they would
+// be a twentieth of the cost of a poll, and of the memory of a job, to say that each job waits for its next slot.
+func unmetered(_ string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	return priorityqueue.New("", func(o *priorityqueue.Opts[reconcile.Request]) { o.RateLimiter = limiter })
+}
+
 func (b *bell) add(name string, priority int) {
 	key := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: b.namespace, Name: name}}
 	b.queue.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, key)

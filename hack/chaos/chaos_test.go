@@ -13,7 +13,7 @@ import (
 func TestChaos(t *testing.T) {
 	ctrl.SetLogger(logr.Discard())
 	opts := options{Seed: 1, Jobs: 18, backdate: time.Minute, share: 0.3, Only: []string{
-		"sigkill-in-outage", "answer-lost", "api-refused+supabase-5xx-html", "edit+suspend+cancel",
+		"sigkill-in-outage", "answer-lost", "api-refused+supabase-5xx-html", "replica-drain", "edit+suspend+cancel",
 	}}
 	result, err := run(t.Context(), opts, t.Output())
 	if err != nil {

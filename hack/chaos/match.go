@@ -25,15 +25,20 @@ const (
 // instant is the time around a kill in which it is open whether an answer was read.
 const instant = 50 * time.Millisecond
 
+// overlap is how long a poll may take to arrive, on a busy machine, while another process polls the same job.
+const overlap = time.Second / 2
+
 // match says what became of each poll of the job, and which samples tell of an answer that SpreeDB never gave. A sample
 // says when its poll was sent, and a process polls a job once at a time: so the poll of a sample is the first one that
-// arrived from then on and before the next sample's was sent.
+// arrived from then on and before the next sample's was sent. Around a hand-over two processes may poll a job at once: then it is
+// any that arrived soon after.
 func (a *account) match(deaths []time.Time, mayDestroy func(due time.Time, reason string) bool) (fates []fate, invented []stored) {
 	fates = make([]fate, len(a.polls))
 	for i := range fates {
 		fates[i] = vanished
 	}
 	next := 0
+	var astray []stored
 	for i, s := range a.samples {
 		sent := s.sent.Add(-time.Millisecond) // clocks are read in two places
 		for next < len(a.polls) && a.polls[next].arrived.Before(sent) {
@@ -45,6 +50,13 @@ func (a *account) match(deaths []time.Time, mayDestroy func(due time.Time, reaso
 			fates[next] = kept
 			next++
 		case s.spoke:
+			astray = append(astray, s)
+		}
+	}
+	for _, s := range astray {
+		if i := a.free(fates, s.sent); i >= 0 {
+			fates[i] = kept
+		} else {
 			invented = append(invented, s)
 		}
 	}
@@ -58,6 +70,17 @@ func (a *account) match(deaths []time.Time, mayDestroy func(due time.Time, reaso
 		}
 	}
 	return fates, invented
+}
+
+// free is the number of a poll that no sample has and that arrived soon after an instant; -1 when there is none.
+func (a *account) free(fates []fate, sent time.Time) int {
+	first, _ := slices.BinarySearchFunc(a.polls, sent.Add(-time.Millisecond), func(p poll, t time.Time) int { return p.arrived.Compare(t) })
+	for i := first; i < len(a.polls) && a.polls[i].arrived.Sub(sent) < overlap; i++ {
+		if fates[i] == vanished {
+			return i
+		}
+	}
+	return -1
 }
 
 // explain says what became of a poll that no sample belongs to.

@@ -25,6 +25,12 @@ func row(slot int) stored {
 	return stored{due: due, sent: due.Add(5 * ms), spoke: true}
 }
 
+// sentAt is a sample that was sent at another time.
+func sentAt(s stored, d time.Duration) stored {
+	s.sent = after(d)
+	return s
+}
+
 func TestMatch(t *testing.T) {
 	names := map[fate]string{kept: "kept", repeated: "repeated", undecided: "undecided", destroyed: "destroyed", vanished: "vanished"}
 	silent := row(1)
@@ -37,20 +43,22 @@ func TestMatch(t *testing.T) {
 		want     string
 		invented int
 	}{
-		"each poll has its sample":       {polls: []poll{asked(6 * ms), asked(1006 * ms)}, samples: []stored{row(0), row(1)}, want: "kept kept"},
-		"the last one is lost":           {polls: []poll{asked(6 * ms), asked(1006 * ms)}, samples: []stored{row(0)}, want: "kept vanished"},
-		"the first one is lost":          {polls: []poll{asked(6 * ms), asked(1006 * ms)}, samples: []stored{row(1)}, want: "vanished kept"},
-		"one in the middle is lost":      {polls: []poll{asked(6 * ms), asked(1006 * ms), asked(2006 * ms)}, samples: []stored{row(0), row(2)}, want: "kept vanished kept"},
-		"a sample without a poll":        {polls: []poll{asked(6 * ms)}, samples: []stored{row(0), row(1)}, want: "kept", invented: 1},
-		"an error without a poll":        {polls: []poll{asked(6 * ms)}, samples: []stored{row(0), silent}, want: "kept"},
-		"a poll that arrived late":       {polls: []poll{asked(1900 * ms), asked(2006 * ms)}, samples: []stored{row(0), row(2)}, want: "kept kept"},
-		"two polls of a slot":            {polls: []poll{asked(6 * ms), asked(600 * ms)}, samples: []stored{row(0)}, want: "kept repeated"},
-		"the late second poll of a slot": {polls: []poll{asked(6 * ms), asked(1002 * ms)}, samples: []stored{row(0)}, gaps: []unmeasured{{row(1).due, busy}}, want: "kept repeated"},
-		"killed before it was read":      {polls: []poll{asked(6 * ms), asked(1006 * ms)}, samples: []stored{row(0)}, deaths: []time.Duration{1040 * ms}, want: "kept undecided"},
-		"killed long after":              {polls: []poll{asked(6 * ms), asked(1006 * ms)}, samples: []stored{row(0)}, deaths: []time.Duration{1100 * ms}, want: "kept vanished"},
-		"destroyed, and told":            {polls: []poll{asked(6 * ms)}, gaps: []unmeasured{{row(0).due, lost}}, want: "destroyed"},
-		"told for a reason of no fault":  {polls: []poll{asked(6 * ms)}, gaps: []unmeasured{{row(0).due, busy}}, want: "vanished"},
-		"a gap of another slot":          {polls: []poll{asked(6 * ms)}, gaps: []unmeasured{{row(1).due, lost}}, want: "vanished"},
+		"each poll has its sample":             {polls: []poll{asked(6 * ms), asked(1006 * ms)}, samples: []stored{row(0), row(1)}, want: "kept kept"},
+		"the last one is lost":                 {polls: []poll{asked(6 * ms), asked(1006 * ms)}, samples: []stored{row(0)}, want: "kept vanished"},
+		"the first one is lost":                {polls: []poll{asked(6 * ms), asked(1006 * ms)}, samples: []stored{row(1)}, want: "vanished kept"},
+		"one in the middle is lost":            {polls: []poll{asked(6 * ms), asked(1006 * ms), asked(2006 * ms)}, samples: []stored{row(0), row(2)}, want: "kept vanished kept"},
+		"a sample without a poll":              {polls: []poll{asked(6 * ms)}, samples: []stored{row(0), row(1)}, want: "kept", invented: 1},
+		"an error without a poll":              {polls: []poll{asked(6 * ms)}, samples: []stored{row(0), silent}, want: "kept"},
+		"a poll that arrived late":             {polls: []poll{asked(1900 * ms), asked(2006 * ms)}, samples: []stored{row(0), row(2)}, want: "kept kept"},
+		"two at once, which pass each other":   {polls: []poll{asked(1060 * ms), asked(1070 * ms)}, samples: []stored{sentAt(row(0), 1040*ms), sentAt(row(1), 1050*ms)}, want: "kept kept"},
+		"two at once, of which one is made up": {polls: []poll{asked(1060 * ms)}, samples: []stored{sentAt(row(0), 1040*ms), sentAt(row(1), 1050*ms)}, want: "kept", invented: 1},
+		"two polls of a slot":                  {polls: []poll{asked(6 * ms), asked(600 * ms)}, samples: []stored{row(0)}, want: "kept repeated"},
+		"the late second poll of a slot":       {polls: []poll{asked(6 * ms), asked(1002 * ms)}, samples: []stored{row(0)}, gaps: []unmeasured{{row(1).due, busy}}, want: "kept repeated"},
+		"killed before it was read":            {polls: []poll{asked(6 * ms), asked(1006 * ms)}, samples: []stored{row(0)}, deaths: []time.Duration{1040 * ms}, want: "kept undecided"},
+		"killed long after":                    {polls: []poll{asked(6 * ms), asked(1006 * ms)}, samples: []stored{row(0)}, deaths: []time.Duration{1100 * ms}, want: "kept vanished"},
+		"destroyed, and told":                  {polls: []poll{asked(6 * ms)}, gaps: []unmeasured{{row(0).due, lost}}, want: "destroyed"},
+		"told for a reason of no fault":        {polls: []poll{asked(6 * ms)}, gaps: []unmeasured{{row(0).due, busy}}, want: "vanished"},
+		"a gap of another slot":                {polls: []poll{asked(6 * ms)}, gaps: []unmeasured{{row(1).due, lost}}, want: "vanished"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			grid := schedule.Grid{Start: began.Truncate(time.Microsecond), Cadence: time.Second, Duration: time.Minute}
@@ -149,8 +157,8 @@ func TestPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"FAULT       INJECTED   POLLS   SAMPLES   LOST   DUPLICATE   NO OUTCOME   GAPS\n",
-		"sigkill     3          20      19        0      0           0            OperatorDown 2\n",
+		"FAULT       INJECTED   POLLS   SAMPLES   LOST   DUPLICATE   NO OUTCOME   POLLED TWICE   GAPS\n",
+		"sigkill     3          20      19        0      0           0            0              OperatorDown 2\n",
 		"disk-full   skipped: this machine does not let us\n",
 		"2 jobs in 1m0s, seed 7. 1 polls were answered in the instant of a kill", "BROKEN, see above.",
 	} {

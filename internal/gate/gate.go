@@ -170,8 +170,10 @@ func (g *Gate) call(turn []string) {
 // line is a heap of those who wait.
 type line []*spot
 
+// Len implements heap.Interface.
 func (l line) Len() int { return len(l) }
 
+// Less implements heap.Interface.
 func (l line) Less(i, j int) bool {
 	if c := l[i].served.Compare(l[j].served); c != 0 {
 		return c < 0
@@ -179,17 +181,20 @@ func (l line) Less(i, j int) bool {
 	return l[i].seq < l[j].seq
 }
 
+// Swap implements heap.Interface.
 func (l line) Swap(i, j int) {
 	l[i], l[j] = l[j], l[i]
 	l[i].index, l[j].index = i, j
 }
 
+// Push implements heap.Interface.
 func (l *line) Push(x any) {
 	at := x.(*spot)
 	at.index = len(*l)
 	*l = append(*l, at)
 }
 
+// Pop implements heap.Interface.
 func (l *line) Pop() any {
 	last := len(*l) - 1
 	at := (*l)[last]
