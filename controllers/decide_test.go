@@ -164,3 +164,14 @@ func inFlight(slot int64) func(*ledger.Ledger) {
 		l.Begin(gridOf(specOf(nil)), slot)
 	}
 }
+
+func BenchmarkDecide(b *testing.B) {
+	v := view{spec: specOf(nil), mirrored: true, ledger: played(measured(2))}
+	now := start.Add(31 * time.Second)
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := decide(v, now); d.poll != 3 {
+			b.Fatal(d)
+		}
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -143,6 +144,8 @@ func run(ctx context.Context, opts options, progress io.Writer) (*result, error)
 // logFile is the operator's log: a file if somebody wants it, and its last lines in any case.
 type logFile struct {
 	file *os.File
+
+	mu   sync.Mutex
 	last []byte
 }
 
@@ -157,9 +160,11 @@ func openLog(path string) (*logFile, error) {
 	return &logFile{file: f}, nil
 }
 
-// Write is io.Writer's. It is called by one operator at a time, or by two whose lines may mix.
+// Write is io.Writer's. Several operators may call it at once, whose lines may mix.
 func (l *logFile) Write(b []byte) (int, error) {
 	const keep = 4 << 10
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.last = append(l.last, b...)
 	if len(l.last) > 2*keep {
 		l.last = slices.Clone(l.last[len(l.last)-keep:])
@@ -171,6 +176,8 @@ func (l *logFile) Write(b []byte) (int, error) {
 }
 
 func (l *logFile) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	lines := strings.Split(strings.TrimSpace(string(l.last)), "\n")
 	return strings.Join(lines[max(0, len(lines)-3):], " | ")
 }
