@@ -52,14 +52,14 @@ type Auditor struct {
 	// Wake has a job decided about now.
 	Wake func(jobID string)
 
-	need chan struct{}
+	need nudge
 
 	mu   sync.Mutex
 	open map[string]*entry // the jobs about which something may be unknown
 }
 
 // NewAuditor gives an Auditor whose fields are still to be set.
-func NewAuditor() *Auditor { return &Auditor{need: make(chan struct{}, 1), open: map[string]*entry{}} }
+func NewAuditor() *Auditor { return &Auditor{need: newNudge(), open: map[string]*entry{}} }
 
 // NeedLeaderElection says that every process asks about its own jobs.
 func (a *Auditor) NeedLeaderElection() bool { return false }
@@ -69,10 +69,7 @@ func (a *Auditor) Need(jobID string, e *entry) {
 	a.mu.Lock()
 	a.open[jobID] = e
 	a.mu.Unlock()
-	select {
-	case a.need <- struct{}{}:
-	default:
-	}
+	a.need.give()
 }
 
 // Start asks until ctx ends.

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"unique"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
@@ -73,15 +72,15 @@ func (c *Cached) jobs(ctx context.Context) (toolscache.Store, error) {
 // mirroredLabels are the labels of nearly every LatencyJob. It must not be changed.
 var mirroredLabels = map[string]string{v1alpha1.MirroredLabel: v1alpha1.MirroredValue}
 
+var stripManagedFields = cache.TransformStripManagedFields()
+
 // Slim is the transform of the cache: it leaves out what nobody here reads, and has LatencyJobs share what is the same in
 // thousands of them, which is about a kilobyte of each.
 func Slim(obj any) (any, error) {
-	if accessor, err := meta.Accessor(obj); err == nil {
-		accessor.SetManagedFields(nil)
-	}
+	obj, err := stripManagedFields(obj)
 	job, ok := obj.(*v1alpha1.LatencyJob)
-	if !ok {
-		return obj, nil
+	if err != nil || !ok {
+		return obj, err
 	}
 	if maps.Equal(job.Labels, mirroredLabels) {
 		job.Labels = mirroredLabels

@@ -225,9 +225,10 @@ func (r *LatencyJobReconciler) drop(name string) {
 	r.Outbox.Forget(name)
 }
 
-// adopt begins with a job that this process has not seen before, and has had since a hand-over or, if that is zero, always: the outbox learns its highest number if the status can be
-// trusted with it, and the database is asked what became of the slots that the status does not cover: after a hand-over not
-// before the one that polled the job until then must have delivered what it measured. The caller holds e.mu.
+// adopt begins with a job that this process has not seen before, and has had since a hand-over or, if that is zero, always. The
+// outbox learns its highest number if the status can be trusted with it, and the database is asked what became of the slots
+// that the status does not cover: after a hand-over not before whoever polled the job until then must have delivered what it
+// measured. The caller holds e.mu.
 func (r *LatencyJobReconciler) adopt(e *entry, job *v1alpha1.LatencyJob, now, since time.Time) {
 	if e.adopted || job.Labels[v1alpha1.MirroredLabel] != v1alpha1.MirroredValue {
 		return

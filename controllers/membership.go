@@ -50,7 +50,7 @@ type Fleet struct {
 	log      logr.Logger
 
 	known chan struct{} // closed when the Leases of the others are known
-	look  chan struct{} // has the members looked at
+	look  nudge         // has the members looked at
 
 	mu      sync.Mutex
 	fellows *fellows
@@ -77,7 +77,7 @@ func NewFleet(config *rest.Config, namespace, identity string, clk clock.Clock, 
 	}
 	f := &Fleet{
 		identity: identity, leases: client.Leases(namespace), clock: clk, log: log.WithValues("lease", memberLease(identity)),
-		known: make(chan struct{}), look: make(chan struct{}, 1), fellows: newFellows(identity),
+		known: make(chan struct{}), look: newNudge(), fellows: newFellows(identity),
 	}
 	f.present.Store(&muster{})
 	return f, nil
@@ -238,7 +238,7 @@ func (f *Fleet) write(ctx context.Context) error {
 			f.mu.Lock()
 			f.fellows.see(f.identity, fellowOf(lease, now))
 			f.mu.Unlock()
-			f.again()
+			f.look.give()
 			return nil
 		}
 		if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
@@ -334,12 +334,4 @@ func (f *Fleet) call() (active []string, next time.Time) {
 		}
 	}
 	return m.roster.Active(now), next
-}
-
-// again has the members looked at.
-func (f *Fleet) again() {
-	select {
-	case f.look <- struct{}{}:
-	default:
-	}
 }

@@ -82,7 +82,7 @@ func (f *Fleet) list(ctx context.Context) (version string, err error) {
 	if first {
 		close(f.known)
 	}
-	f.again()
+	f.look.give()
 	return list.ResourceVersion, nil
 }
 
@@ -121,6 +121,6 @@ func (f *Fleet) heed(ctx context.Context, changes watch.Interface) bool {
 	case id != f.identity:
 		f.fellows.lose(id, now)
 	}
-	f.again()
+	f.look.give()
 	return true
 }

@@ -75,8 +75,8 @@ func targetOf(text string) (target, problem string) {
 type plan struct {
 	// apply lists the LatencyJobs to make or change.
 	apply []change
-	// ask lists the ids of the LatencyJobs whose row is not among the running ones, so that it has to be looked up.
-	ask []string
+	// ask lists the LatencyJobs whose row is not among the running ones, so that it has to be looked up.
+	ask []*v1alpha1.LatencyJob
 	// remove lists the LatencyJobs to take away.
 	remove []*v1alpha1.LatencyJob
 	// problems are the rows that cannot be measured as they stand, by id.
@@ -152,12 +152,12 @@ func (p *plan) leave(job *v1alpha1.LatencyJob, gone bool, now time.Time, ttl tim
 	case gone:
 		p.remove = append(p.remove, job)
 	case job.Spec.State == v1alpha1.StateRunning:
-		p.ask = append(p.ask, job.Name)
+		p.ask = append(p.ask, job)
 	case !expired(job, now, ttl):
 	case meta.IsStatusConditionTrue(job.Status.Conditions, v1alpha1.ConditionComplete):
 		p.remove = append(p.remove, job)
 	default:
-		p.ask = append(p.ask, job.Name)
+		p.ask = append(p.ask, job)
 	}
 }
 

@@ -21,22 +21,17 @@ type Rebalancer struct {
 	// Wake has a job decided about now.
 	Wake func(jobID string)
 
-	changed chan struct{}
+	changed nudge
 }
 
 // NewRebalancer gives a Rebalancer whose fields are still to be set.
-func NewRebalancer() *Rebalancer { return &Rebalancer{changed: make(chan struct{}, 1)} }
+func NewRebalancer() *Rebalancer { return &Rebalancer{changed: newNudge()} }
 
 // NeedLeaderElection says that every process does this for itself.
 func (r *Rebalancer) NeedLeaderElection() bool { return false }
 
 // Changed says that it may have changed who has which job. It does not block.
-func (r *Rebalancer) Changed() {
-	select {
-	case r.changed <- struct{}{}:
-	default:
-	}
-}
+func (r *Rebalancer) Changed() { r.changed.give() }
 
 // Start works until ctx ends.
 func (r *Rebalancer) Start(ctx context.Context) error {

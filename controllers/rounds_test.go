@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
@@ -183,5 +184,42 @@ func TestAJobThatCannotBeAskedAboutKeepsNoOtherFromItsAnswer(t *testing.T) {
 	})
 	if open != 1 {
 		t.Errorf("%d jobs of 60 have no answer; they were asked about in groups of %v", open, history.asked)
+	}
+}
+
+// during is Rows without a row, and does something while they are listed.
+type during struct {
+	Rows
+	do  func()
+	err error
+}
+
+func (d during) RunningJobs(context.Context) ([]supabase.Job, error) {
+	d.do()
+	return nil, d.err
+}
+
+// A LatencyJob that is deleted while all rows are compared may have been looked at before: the next sync has to look again, and not
+// the next comparison a minute later.
+func TestWhatHappensToALatencyJobDuringAComparisonIsNotForgotten(t *testing.T) {
+	for name, failure := range map[string]error{"it goes through": nil, "it fails": errPicky} {
+		t.Run(name, func(t *testing.T) {
+			store := toolscache.NewStore(toolscache.MetaNamespaceKeyFunc)
+			cached := &Cached{}
+			cached.store.Store(&store)
+			r := &SyncReconciler{Clock: clock.RealClock{}, Board: NewBoard(), Observer: nobody{}, Cached: cached}
+			r.meddled.note("before")
+			r.Rows = during{do: func() { r.meddled.note("during") }, err: failure}
+			if err := r.syncAll(t.Context()); !errors.Is(err, failure) {
+				t.Fatal(err)
+			}
+			want := []string{"during"}
+			if failure != nil {
+				want = []string{"before", "during"}
+			}
+			if got := r.meddled.take(); !slices.Equal(got, want) {
+				t.Errorf("the next sync looks at %v, want %v", got, want)
+			}
+		})
 	}
 }

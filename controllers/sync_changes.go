@@ -9,12 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/source"
-
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
@@ -126,7 +125,7 @@ func (r *SyncReconciler) bring(ctx context.Context, rows []supabase.Job, asked t
 	}
 	r.revive(running, gone)
 	p := compare(running, jobs, gone, asked, r.KeepFinished)
-	v := judge(named(jobs, p.ask), rows)
+	v := judge(p.ask, rows)
 	refused, failed := r.write(ctx, append(p.apply, v.apply...), append(p.remove, v.remove...))
 	p.note(refused)
 	problems := maps.Clone(r.problems)
@@ -158,6 +157,16 @@ func (r *SyncReconciler) cached(ctx context.Context, ids []string) (jobs []*v1al
 // syncAll compares all rows with all LatencyJobs.
 func (r *SyncReconciler) syncAll(ctx context.Context) error {
 	asked := r.Clock.Now()
+	meddled := r.meddled.take() // before the LatencyJobs are looked at: what happens to one after that is for the next sync
+	if err := r.compareAll(ctx, asked); err != nil {
+		r.noteMeddled(meddled)
+		return err
+	}
+	r.compared = asked
+	return nil
+}
+
+func (r *SyncReconciler) compareAll(ctx context.Context, asked time.Time) error {
 	rows, err := r.Rows.RunningJobs(ctx)
 	if err != nil {
 		return fmt.Errorf("list the running jobs: %w", err)
@@ -175,7 +184,7 @@ func (r *SyncReconciler) syncAll(ctx context.Context) error {
 	p := compare(rows, jobs, gone, asked, r.KeepFinished)
 	refused, failed := r.write(ctx, p.apply, p.remove)
 	p.note(refused)
-	failed = errors.Join(failed, r.settleMissing(ctx, named(jobs, p.ask)))
+	failed = errors.Join(failed, r.settleMissing(ctx, p.ask))
 	r.report(ctx, rows, &p, nil)
 	if failed != nil {
 		return failed
@@ -185,26 +194,6 @@ func (r *SyncReconciler) syncAll(ctx context.Context) error {
 		newest = later(newest, rows[i].UpdatedAt)
 	}
 	r.mark.Note(newest, asked, answered)
-	r.compared = asked
-	r.meddled.take()
 	r.Observer.Synced(r.Clock.Now(), len(r.problems))
 	return nil
-}
-
-// named gives those of the LatencyJobs that have one of the names.
-func named(jobs []*v1alpha1.LatencyJob, names []string) []*v1alpha1.LatencyJob {
-	if len(names) == 0 {
-		return nil
-	}
-	wanted := make(map[string]bool, len(names))
-	for _, name := range names {
-		wanted[name] = true
-	}
-	var found []*v1alpha1.LatencyJob
-	for _, job := range jobs {
-		if wanted[job.Name] {
-			found = append(found, job)
-		}
-	}
-	return found
 }

@@ -12,17 +12,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/go-logr/logr"
-	"go.uber.org/zap"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/soundcheck-io/latency-operator/internal/stack"
 )
 
 type options struct {
@@ -75,12 +71,8 @@ func (o *options) Validate() error {
 func main() {
 	var opts options
 	kong.Parse(&opts, kong.Name("bench"), kong.Description("Measures the operator under load. Exits with 1 if a target was missed, and with 2 if it could not measure."))
-	ctrl.SetLogger(logr.Discard())
-	klog.SetLogger(logr.Discard())
-	zap.RedirectStdLog(zap.NewNop())
 	debug.SetGCPercent(400) // SpreeDB and the tables are in this process, and must not be what is measured
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) }) // a second Ctrl-C ends it at once
+	ctx, stop := stack.Command()
 	report, err := run(ctx, &opts, os.Stdout, os.Stderr)
 	stop()
 	switch {

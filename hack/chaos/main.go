@@ -14,18 +14,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/go-logr/logr"
-	"go.uber.org/zap"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/soundcheck-io/latency-operator/internal/stack"
 )
 
 type options struct {
@@ -88,9 +84,6 @@ func (o *options) chosen() (programme [][]fault, err error) {
 func main() {
 	var opts options
 	kong.Parse(&opts, kong.Name("chaos"), kong.Description("Plays faults around the operator and proves that no sample was lost or doubled. Exits with 1 if a promise was broken, and with 2 if it could not find out."))
-	ctrl.SetLogger(logr.Discard())
-	klog.SetLogger(logr.Discard())
-	zap.RedirectStdLog(zap.NewNop())
 	if opts.List {
 		for _, f := range faults() {
 			fmt.Printf("%-22s %s\n", f.name, f.does)
@@ -101,8 +94,7 @@ func main() {
 	if opts.Seed == 0 {
 		opts.Seed = uint64(time.Now().UnixNano() % 1_000_000)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) }) // a second Ctrl-C ends it at once
+	ctx, stop := stack.Command()
 	result, err := run(ctx, opts, os.Stderr)
 	stop()
 	if err != nil {

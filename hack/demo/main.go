@@ -7,15 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/go-logr/logr"
-	"go.uber.org/zap"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/soundcheck-io/latency-operator/internal/stack"
 )
 
 // version is set when the binary is linked. The operator that the demo compiles gets it too.
@@ -39,11 +35,6 @@ func (o *options) Validate() error {
 func main() {
 	var opts options
 	kong.Parse(&opts, kong.Name("demo"), kong.Description("Runs the latency operator with all that surrounds it on this machine."))
-	// The libraries talk to developers; what matters to a viewer is said here.
-	ctrl.SetLogger(logr.Discard())
-	klog.SetLogger(logr.Discard())
-	zap.RedirectStdLog(zap.NewNop())
-
 	if err := execute(opts); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
@@ -52,9 +43,8 @@ func main() {
 
 // execute runs the demo until it is over or somebody ends it.
 func execute(opts options) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := stack.Command()
 	defer stop()
-	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) }) // a second Ctrl-C ends the demo at once
 	stopWithParent()
 	err := run(ctx, opts, newScreen(os.Stdout))
 	if errors.Is(err, context.Canceled) {
