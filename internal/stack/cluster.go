@@ -2,10 +2,10 @@ package stack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,9 +31,23 @@ type cluster struct {
 	config *rest.Config
 }
 
-// startCluster runs the programs through the warden's wrappers, because envtest has no way to tie them to the life of
+// startAttempts bounds how often a port is taken between being found free and being used.
+const startAttempts = 3
+
+// startCluster starts again on other ports when somebody took one of them meanwhile: envtest looks for free ports among
+// those that any outgoing connection may get.
+func startCluster(ctx context.Context, w *warden, assets, crds string) (c *cluster, err error) {
+	for range startAttempts {
+		if c, err = tryCluster(ctx, w, assets, crds); err == nil || !strings.Contains(err.Error(), "address already in use") {
+			break
+		}
+	}
+	return c, err
+}
+
+// tryCluster runs the programs through the warden's wrappers, because envtest has no way to tie them to the life of
 // this process.
-func startCluster(ctx context.Context, w *warden, assets, crds string) (*cluster, error) {
+func tryCluster(ctx context.Context, w *warden, assets, crds string) (*cluster, error) {
 	c := &cluster{warden: w, plane: &envtest.ControlPlane{
 		Etcd:        &envtest.Etcd{StartTimeout: startTimeout, StopTimeout: stopPatience},
 		APIServer:   &envtest.APIServer{StartTimeout: startTimeout, StopTimeout: stopPatience},
@@ -58,8 +72,10 @@ func (c *cluster) place(assets string) (err error) {
 	if api.Path, err = c.warden.wrap(filepath.Join(assets, "kube-apiserver")); err != nil {
 		return err
 	}
-	etcd.DataDir, api.CertDir = filepath.Join(c.warden.dir, "etcd"), filepath.Join(c.warden.dir, "certs")
-	if err := errors.Join(os.Mkdir(etcd.DataDir, 0o700), os.Mkdir(api.CertDir, 0o700)); err != nil {
+	if etcd.DataDir, err = os.MkdirTemp(c.warden.dir, "etcd-"); err != nil {
+		return err
+	}
+	if api.CertDir, err = os.MkdirTemp(c.warden.dir, "certs-"); err != nil {
 		return err
 	}
 	if etcd.Out, err = os.Create(c.log("etcd")); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -177,4 +178,27 @@ func TestWithoutSupabaseTheOperatorIsToldOfAnother(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	<-operator.Done()
 	g.Expect(log.String()).To(And(ContainSubstring("SUPABASE_URL=http://127.0.0.1:1\n"), Not(ContainSubstring("SUPABASE_SERVICE_ROLE_KEY"))))
+}
+
+// An etcd that finds its port taken at its first start only.
+const unluckyEtcd = `#!/bin/sh
+if [ "$1" != --help ] && [ ! -e '%[1]s/tried' ]; then
+  touch '%[1]s/tried'
+  echo 'listen tcp 127.0.0.1:2380: bind: address already in use' >&2
+  exit 1
+fi
+exec '%[2]s/etcd' "$@"
+`
+
+func TestAPortThatIsTakenMeanwhileIsReplaced(t *testing.T) {
+	g := NewWithT(t)
+	assets, err := Assets(t.Context(), os.Stderr)
+	g.Expect(err).NotTo(HaveOccurred())
+	unlucky := t.TempDir()
+	g.Expect(os.WriteFile(filepath.Join(unlucky, "etcd"), fmt.Appendf(nil, unluckyEtcd, unlucky, assets), 0o700)).To(Succeed())
+	g.Expect(os.Symlink(filepath.Join(assets, "kube-apiserver"), filepath.Join(unlucky, "kube-apiserver"))).To(Succeed())
+	s, err := Start(t.Context(), Options{Assets: unlucky, WithoutSupabase: true})
+	g.Expect(err).NotTo(HaveOccurred())
+	s.Close()
+	g.Expect(filepath.Join(unlucky, "tried")).To(BeAnExistingFile())
 }
