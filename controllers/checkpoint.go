@@ -90,21 +90,16 @@ func recentOf(s *v1alpha1.LatencyJobStatus) (r ledger.Recent) {
 		r.RTT, r.RTTAt = parse(c.RTTLast), c.RTTLastAt.UTC()
 	}
 	if last := s.Last; last != nil {
-		r.Last = ledger.Outcome{
-			Sample: sample.Sample{
-				Status:      sample.Status(last.Status),
-				ScheduledAt: last.ScheduledAt.UTC(),
-				RecordedAt:  last.RecordedAt.UTC(),
-			},
-			Poller: last.Poller,
+		r.Last = ledger.Newest{
+			Status:      sample.Status(last.Status),
+			ScheduledAt: last.ScheduledAt.UTC(),
+			RecordedAt:  last.RecordedAt.UTC(),
+			Poller:      last.Poller,
 		}
 		r.MissesInARow = last.MissesInARow
 	}
 	if e := s.LastError; e != nil {
-		r.LastError = ledger.Outcome{
-			Sample:  sample.Sample{Status: sample.SystemError, RecordedAt: e.Time.UTC()},
-			Message: e.Message,
-		}
+		r.LastError = ledger.Failure{RecordedAt: e.Time.UTC(), Message: e.Message}
 	}
 	return r
 }

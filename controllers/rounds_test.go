@@ -125,7 +125,7 @@ func TestOver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &entry{endSeen: seen}
-			e.ledger = ledger.Resume(ledger.Account{Recent: ledger.Recent{Last: ledger.Outcome{Sample: sample.Sample{ScheduledAt: start.Add(tc.newest)}}}})
+			e.ledger = ledger.Resume(ledger.Account{Recent: ledger.Recent{Last: ledger.Newest{ScheduledAt: start.Add(tc.newest)}}})
 			if got := over(&supabase.Job{Status: tc.status, CompletedAt: tc.at}, e, grid); !got.Equal(start.Add(tc.want)) {
 				t.Errorf("over at %s, want %s", got, start.Add(tc.want))
 			}

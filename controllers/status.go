@@ -114,7 +114,7 @@ func lastSample(a *ledger.Account) *v1alpha1.LastSample {
 }
 
 func lastError(a *ledger.Account) *v1alpha1.LastError {
-	if a.LastError.Status == "" {
+	if a.LastError.RecordedAt.IsZero() {
 		return nil
 	}
 	text := clip(a.LastError.Message, 256)

@@ -42,15 +42,28 @@ type Sums struct {
 // Recent is what came last in an account.
 type Recent struct {
 	// Last is the newest sample; its Status is empty when there is none.
-	Last Outcome
-	// LastError is the newest outcome that was not a success; its Status is empty when there is none.
-	LastError Outcome
+	Last Newest
+	// LastError is the newest outcome that was not a success; its RecordedAt is zero when there is none.
+	LastError Failure
 	// RTT is the newest successful round-trip time, of the slot that was due at RTTAt; zero without one.
 	RTT   time.Duration
 	RTTAt time.Time
 	// MissesInARow counts the misses since the newest success; system errors between them neither count nor end the row.
 	// ErrorsInARow counts the newest samples that were all system errors.
 	MissesInARow, ErrorsInARow int64
+}
+
+// Newest is what is kept of the newest sample: an Outcome without its figures, which are in the sums.
+type Newest struct {
+	Status                  sample.Status
+	ScheduledAt, RecordedAt time.Time
+	Poller                  string
+}
+
+// Failure is what is kept of an outcome that was not a success.
+type Failure struct {
+	RecordedAt time.Time
+	Message    string
 }
 
 // Outcome is a sample with what is known about it beyond what is stored in the database.
@@ -94,7 +107,7 @@ func (a *Account) add(o Outcome) {
 	if a.Last.Status != "" && !o.ScheduledAt.After(a.Last.ScheduledAt) {
 		return
 	}
-	a.Last = o
+	a.Last = Newest{Status: o.Status, ScheduledAt: o.ScheduledAt, RecordedAt: o.RecordedAt, Poller: o.Poller}
 	switch o.Status {
 	case sample.Success:
 		a.MissesInARow, a.ErrorsInARow = 0, 0
@@ -105,7 +118,7 @@ func (a *Account) add(o Outcome) {
 	case sample.SystemError:
 		a.ErrorsInARow++
 	}
-	a.LastError = o
+	a.LastError = Failure{RecordedAt: o.RecordedAt, Message: o.Message}
 }
 
 // lose takes a sample out of the sums that will never be in the database. The shortest and the longest time stay as they are.

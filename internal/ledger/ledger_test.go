@@ -28,7 +28,7 @@ func failure(s sample.Status) Outcome {
 func poll(l *Ledger, slot int64, o Outcome) {
 	l.Begin(grid, slot)
 	o.Jitter = l.Jitter(o.RTT)
-	o.ScheduledAt = grid.Due(slot)
+	o.ScheduledAt, o.RecordedAt = grid.Due(slot), grid.Due(slot)
 	l.Finish(o)
 }
 
@@ -244,8 +244,8 @@ func TestTotals(t *testing.T) {
 	if a.RTT != 12250*time.Microsecond || !a.RTTAt.Equal(grid.Due(4)) {
 		t.Errorf("newest round-trip time %v of %s", a.RTT, a.RTTAt)
 	}
-	if a.MissesInARow != 0 || a.ErrorsInARow != 0 || a.LastError.Status != sample.SystemError {
-		t.Errorf("in a row %d missed, %d errors; last error %q", a.MissesInARow, a.ErrorsInARow, a.LastError.Status)
+	if a.MissesInARow != 0 || a.ErrorsInARow != 0 || a.LastError != (Failure{RecordedAt: grid.Due(3), Message: "no reply"}) {
+		t.Errorf("in a row %d missed, %d errors; last error %+v", a.MissesInARow, a.ErrorsInARow, a.LastError)
 	}
 }
 
