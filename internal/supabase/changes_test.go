@@ -24,11 +24,11 @@ func (p *project) changed(since time.Time) (out []string, newest time.Time) {
 	return out, newest
 }
 
-// stamp sets when jobs changed last, seconds after t0.
-func (p *project) stamp(second int, numbers ...int) {
+// changedAt sets when jobs changed last, seconds after t0.
+func (p *project) changedAt(second int, numbers ...int) {
 	p.t.Helper()
 	for _, n := range numbers {
-		p.exec(`update jobs set updated_at = $2 where id = $1`, jobID(n), t0.Add(time.Duration(second)*time.Second))
+		p.stamp(`update jobs set updated_at = $2 where id = $1`, jobID(n), t0.Add(time.Duration(second)*time.Second))
 	}
 }
 
@@ -37,9 +37,9 @@ func TestWhatTheAppChangesIsNoticed(t *testing.T) {
 	for i := range 6 {
 		p.job(jobID(i + 1))
 	}
-	p.stamp(0, 1, 2, 3, 4, 5, 6)
-	p.stamp(10, 5, 3)
-	p.stamp(9, 6)
+	p.changedAt(0, 1, 2, 3, 4, 5, 6)
+	p.changedAt(10, 5, 3)
+	p.changedAt(9, 6)
 	since := t0.Add(9 * time.Second)
 	got, newest := p.changed(since)
 	if diff := cmp.Diff([]string{"6 running", "3 running", "5 running"}, got); diff != "" || !newest.Equal(t0.Add(10*time.Second)) {
@@ -75,7 +75,7 @@ func TestChangesWhateverThePageSize(t *testing.T) {
 				p.job(jobID(i + 1))
 				want = append(want, fmt.Sprintf("%d running", i+1))
 			}
-			p.exec(`update jobs set updated_at = $1`, t0) // in one statement
+			p.stamp(`update jobs set updated_at = $1`, t0) // in one statement
 			p.job(jobID(8))
 			got, newest := p.changed(t0)
 			if diff := cmp.Diff(append(want, "8 running"), got); diff != "" || !newest.After(t0) {
@@ -87,8 +87,8 @@ func TestChangesWhateverThePageSize(t *testing.T) {
 
 func TestManyChangesOfOneStatement(t *testing.T) {
 	p := newProject(t)
-	p.exec(`insert into jobs (account_number, monitoring_mode, updated_at) select 'A', 'real_polling', $1 from generate_series(1, 2345)`, t0)
-	p.exec(`insert into jobs (account_number, monitoring_mode, updated_at) select 'A', 'real_polling', $1::timestamptz + n * interval '1 us' from generate_series(1, 1500) n`, t0)
+	p.stamp(`insert into jobs (account_number, monitoring_mode, updated_at) select 'A', 'real_polling', $1 from generate_series(1, 2345)`, t0)
+	p.stamp(`insert into jobs (account_number, monitoring_mode, updated_at) select 'A', 'real_polling', $1::timestamptz + n * interval '1 us' from generate_series(1, 1500) n`, t0)
 	got, newest := p.changed(t0)
 	slices.Sort(got)
 	if n := len(slices.Compact(got)); len(got) != 2345+1500 || n != len(got) || !newest.Equal(t0.Add(1500*time.Microsecond)) {
@@ -102,7 +102,7 @@ func TestManyChangesOfOneStatement(t *testing.T) {
 func TestNothingNewIsOneRequest(t *testing.T) {
 	p := newProject(t)
 	p.job(jobID(1))
-	p.stamp(0, 1)
+	p.changedAt(0, 1)
 	p.changed(t0)
 	p.ResetRequests()
 	if got, _ := p.changed(t0.Add(time.Microsecond)); got != nil || p.sent("jobs") != 1 {
@@ -115,8 +115,8 @@ func TestATimeThatCannotBeReadEndsTheList(t *testing.T) {
 	for i := range 5 {
 		p.job(jobID(i + 1))
 	}
-	p.stamp(0, 1, 2, 3, 4, 5)
-	p.exec(`update jobs set updated_at = 'infinity' where id in ($1, $2)`, jobID(1), jobID(2))
+	p.changedAt(0, 1, 2, 3, 4, 5)
+	p.stamp(`update jobs set updated_at = 'infinity' where id in ($1, $2)`, jobID(1), jobID(2))
 	got, newest := p.changed(t0)
 	if diff := cmp.Diff([]string{"3 running", "4 running", "5 running", "1 running"}, got); diff != "" || !newest.Equal(t0) {
 		t.Errorf("%s, newest %v", diff, newest)

@@ -42,6 +42,14 @@ func (p *project) exec(sql string, args ...any) {
 	}
 }
 
+// stamp runs SQL that sets updated_at, which is nobody's to set.
+func (p *project) stamp(sql string, args ...any) {
+	p.t.Helper()
+	p.exec(`alter table jobs disable trigger user`)
+	p.exec(sql, args...)
+	p.exec(`alter table jobs enable trigger user`)
+}
+
 func (p *project) text(sql string, args ...any) string {
 	p.t.Helper()
 	out, err := p.Text(p.t.Context(), sql, args...)

@@ -37,7 +37,7 @@ func TestSummaryAndReport(t *testing.T) {
 	for i := range 3 {
 		p.job(jobID(i))
 	}
-	p.exec(`update jobs set updated_at = '2026-01-01Z'`)
+	p.stamp(`update jobs set updated_at = '2026-01-01Z'`)
 	if err := p.c.SummarizeJob(t.Context(), jobID(0), summary); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestCloseJob(t *testing.T) {
 		want      string
 	}{
 		"as it was read":     {"", true, "cancelled" + closed},
-		"another duration":   {`update jobs set duration_minutes = 99, updated_at = '2026-01-01Z'`, true, "cancelled" + closed},
+		"another duration":   {`update jobs set duration_minutes = 99`, true, "cancelled" + closed},
 		"running once more":  {`update jobs set status = 'running'`, false, "running 2026-11-23 11:00:00+00 0 - - - -"},
 		"the row is deleted": {`delete from jobs`, false, ""},
 	} {
@@ -123,7 +123,7 @@ func TestCloseJob(t *testing.T) {
 				t.Errorf("completed at %q", row.CompletedAt)
 			}
 			p.exec(tc.meanwhile)
-			p.exec(`update jobs set updated_at = '2026-01-01Z'`)
+			p.stamp(`update jobs set updated_at = '2026-01-01Z'`)
 			matched, err := p.c.CloseJob(t.Context(), row, summary, report)
 			if err != nil || matched != tc.matched {
 				t.Fatalf("%v, %v", matched, err)

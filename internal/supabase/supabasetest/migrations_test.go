@@ -205,14 +205,15 @@ func TestOnlyTheAppsChangesBumpUpdatedAt(t *testing.T) {
 	db.migrate()
 	const id = `'00000000-0000-4000-8000-000000000001'`
 	for set, bumps := range map[string]bool{
-		`status = 'cancelled'`:     true,
-		`target_ip = '10.0.0.9'`:   true,
-		`notes = '{"b": 2}'`:       true,
-		`target_ip = null`:         true,
-		`status = 'completed'`:     true,
-		`last_ping_at = now()`:     false,
-		`status = status`:          false,
-		`monitor_message = 'text'`: false,
+		`status = 'cancelled'`:       true,
+		`target_ip = '10.0.0.9'`:     true,
+		`notes = '{"b": 2}'`:         true,
+		`target_ip = null`:           true,
+		`status = 'completed'`:       true,
+		`last_ping_at = now()`:       false,
+		`status = status`:            false,
+		`updated_at = '2031-01-01Z'`: false,
+		`monitor_message = 'text'`:   false,
 		`last_ping_at = now(), monitor_state = 'measuring', monitor_message = null, avg_rtt_ms = 1, packet_loss_percent = 2, total_samples = 3`: false,
 		`last_ping_at = now(), cadence_seconds = 20`: true,
 	} {
@@ -226,6 +227,22 @@ func TestOnlyTheAppsChangesBumpUpdatedAt(t *testing.T) {
 				t.Errorf("bumped: %s, want %v", got, bumps)
 			}
 		})
+	}
+}
+
+func TestNobodyElseSetsWhenAJobChanged(t *testing.T) {
+	db := emptyDatabase(t)
+	db.migrate()
+	db.exec(`create function set_updated_at() returns trigger language plpgsql as 'begin new.updated_at := now() + interval ''1 h''; return new; end';
+		create trigger set_updated_at before insert or update on jobs for each row execute function set_updated_at();
+		insert into jobs (account_number, updated_at) values ('ahead', now() + interval '5 min'), ('behind', '2020-01-01Z')`)
+	if got := db.text(`select count(*)::text from jobs where updated_at between now() - interval '1 min' and now()`); got != "2" {
+		t.Errorf("%s of 2 new rows are changed now", got)
+	}
+	before := db.text(`select max(updated_at)::text from jobs`)
+	db.exec(`update jobs set last_ping_at = now()`)
+	if after := db.text(`select max(updated_at)::text from jobs`); after != before {
+		t.Errorf("the operator's own columns moved it from %s to %s", before, after)
 	}
 }
 
