@@ -29,12 +29,11 @@ import (
 type cluster struct {
 	config    *rest.Config
 	namespace string
-	// identity tells this process from others in the election. A container that restarts in its pod keeps it.
+	// identity tells this process from the others that share the jobs and elect who mirrors. A container that restarts in its pod
+	// keeps it.
 	identity string
 	// self is what events about the operator are about: its pod, or the Lease where it runs outside of one.
 	self runtime.Object
-	// pod is the pod, nil outside of one.
-	pod *metav1.OwnerReference
 }
 
 func clusterOf(opts *options) (*cluster, error) {
@@ -61,17 +60,14 @@ func clusterOf(opts *options) (*cluster, error) {
 	if pod != "" {
 		c.identity = pod
 		c.self = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: pod, UID: types.UID(uid)}}
-		if uid != "" {
-			c.pod = &metav1.OwnerReference{APIVersion: "v1", Kind: "Pod", Name: pod, UID: types.UID(uid)}
-		}
 		return c, nil
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("find the name of this machine: %w", err)
 	}
-	// Without anything random: whoever starts again after a crash need not wait for its own Lease to end, and two on one
-	// machine that both mirror do no harm.
+	// Without anything random: whoever starts again after a crash goes on with its own Lease. Two on one machine have to be told
+	// apart by POD_NAME.
 	c.identity = host
 	c.self = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: controllers.LeaseName}}
 	return c, nil

@@ -85,13 +85,16 @@ func (o *operator) finish(ctx context.Context, stopDelivering func()) {
 	o.poller.Drain(polls)
 	stopDelivering()
 	o.outbox.Flush(ctx)
-	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-	defer cancelLast()
-	o.statuses.Flush(last)
+	const lastWords = 3 * time.Second // for each of the two: with thousands of jobs, the statuses take all of it
+	statuses, cancelStatuses := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancelStatuses()
+	o.statuses.Flush(statuses)
 	if o.outbox.Status().Held > 0 {
 		return // the Lease says so to the others, as long as the next process with this spool may come
 	}
-	if err := o.fleet.Release(last); err != nil {
+	release, cancelRelease := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancelRelease()
+	if err := o.fleet.Release(release); err != nil {
 		o.log.Error(err, "The others wait for this process for a while although it has delivered everything")
 	}
 }
@@ -162,7 +165,7 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	board := controllers.NewBoard()
+	board := controllers.NewBoard(clk)
 	box, spoolErr := newOutbox(opts, outbox.Options{
 		Store: out.database, Listener: board, Observer: counts, Clock: clk, Log: log.WithName("outbox"),
 		Limit: opts.OutboxLimit, Batch: batchSize, Linger: linger, Trail: opts.LastPingTrail,
@@ -182,9 +185,9 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	fleet.Changed, fleet.Pod = set.Rebalancer.Changed, out.cluster.pod
+	fleet.Changed = set.Rebalancer.Changed
 	fleet.DeliveredUntil = func() time.Time {
-		return controllers.DeliveredUntil(clk.Now(), parts.PollTimeout, parts.Poller, box.Status())
+		return controllers.DeliveredUntil(clk.Now(), parts.PollTimeout, parts.Poller.InFlight(), box.Status()) // in this order
 	}
 	herald := &controllers.Herald{
 		Clock: clk, Log: log.WithName("herald"), Key: out.credentials, Schema: out.database, Outbox: box, Spool: spoolErr, Sync: set.Sync, Polls: parts.Health,

@@ -46,6 +46,7 @@ type Auditor struct {
 	Outbox   Outbox
 	Observer Observer
 	History  History
+	Peers    Peers
 	Statuses *StatusReconciler
 	// Keyed tells whether the database can know slots at all; true while that is not known.
 	Keyed func() bool
@@ -135,10 +136,9 @@ func (a *Auditor) together(questions []question) int {
 	return n
 }
 
-// questions lists what is unknown, the oldest first. What an earlier process measured of a job has to be in the database
-// before that is asked; until then the job goes on without an answer, and waiting is true.
+// questions lists what is unknown, the oldest first. What an earlier process measured of a job, or another from which the job
+// came, has to be in the database before that is asked; until then the job goes on without an answer, and waiting is true.
 func (a *Auditor) questions() (list []question, waiting bool) {
-	now := a.Clock.Now()
 	a.mu.Lock()
 	open := maps.Clone(a.open)
 	a.mu.Unlock()
@@ -146,12 +146,12 @@ func (a *Auditor) questions() (list []question, waiting bool) {
 		e.mu.Lock()
 		after, parts := e.ledger.Asks()
 		q := question{id: id, entry: e, after: after, parts: parts, rows: e.ledger.Unknown()}
-		early := now.Before(e.ask)
+		since := e.since
 		e.mu.Unlock()
 		switch {
 		case parts == 0, a.Board.lookup(id) != e:
 			a.settled(id, e)
-		case early:
+		case !since.IsZero() && !a.Peers.HandedOver(since):
 			waiting = true
 		case a.Outbox.Inherited(id) > 0:
 			waiting = true

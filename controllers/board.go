@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/clock"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/internal/ledger"
@@ -17,12 +18,15 @@ import (
 // Board is what this process knows about the jobs that it polls. It is the truth while the process lives; the status of
 // a LatencyJob is a picture of it that a restart goes on from. It is safe for concurrent use.
 type Board struct {
+	clock   clock.PassiveClock
 	mu      sync.Mutex
 	entries map[string]*entry // by the job's id, which is the LatencyJob's name
 }
 
 // NewBoard gives an empty board.
-func NewBoard() *Board { return &Board{entries: map[string]*entry{}} }
+func NewBoard(clk clock.PassiveClock) *Board {
+	return &Board{clock: clk, entries: map[string]*entry{}}
+}
 
 // entry is one job on the board.
 type entry struct {
@@ -34,8 +38,8 @@ type entry struct {
 	grid schedule.Grid
 	// hold is until when no poll begins, because the database is being asked what became of earlier slots.
 	hold time.Time
-	// ask is from when on the database can be asked what became of earlier slots.
-	ask time.Time
+	// since is the hand-over by which the job came from another process; zero if it did not.
+	since time.Time
 	// ramp is until when the poll of a slot waits that is late; zero when none does. See ramp.
 	ramp time.Time
 	// polled is when this process began to poll the job last, and waits says that it has a place in the line at the gate.
@@ -49,8 +53,8 @@ type entry struct {
 	end, closed end
 	// endSeen is when the job was first seen to have ended.
 	endSeen time.Time
-	// gone says that the database refused a sample because the row does not exist.
-	gone bool
+	// gone is when the database refused a sample because the row does not exist; zero when it did not, or that lapsed.
+	gone time.Time
 	// rejected is why the database refused the newest sample that it refused; empty when it refused none.
 	rejected string
 	// decided is the phase of the newest decision, and problem what is wrong with the row.
@@ -147,12 +151,12 @@ func (b *Board) forget(jobID string) {
 // Gone notes that the database refused a sample of the job because its row does not exist: nobody polls it any
 // more, and the sync controller takes the LatencyJob away.
 func (b *Board) Gone(jobID string) {
-	b.update(jobID, func(e *entry) { e.gone = true })
+	b.update(jobID, func(e *entry) { e.gone = b.clock.Now() })
 }
 
 // Present takes back what Gone noted: the row is there after all.
 func (b *Board) Present(jobID string) {
-	b.update(jobID, func(e *entry) { e.gone = false })
+	b.update(jobID, func(e *entry) { e.gone = time.Time{} })
 }
 
 // Rejected notes why the database refused a sample of the job.
@@ -186,7 +190,7 @@ func (b *Board) update(jobID string, f func(*entry)) {
 func (b *Board) goneJobs() map[string]bool {
 	gone := map[string]bool{}
 	b.each(func(id string, e *entry) {
-		if e.gone {
+		if !e.gone.IsZero() {
 			gone[id] = true
 		}
 	})
@@ -234,7 +238,7 @@ func (e *entry) view(job *v1alpha1.LatencyJob, held int) view {
 	v := view{
 		spec:     &job.Spec,
 		mirrored: job.Labels[v1alpha1.MirroredLabel] == v1alpha1.MirroredValue,
-		gone:     e.gone,
+		gone:     !e.gone.IsZero(),
 		ledger:   &e.ledger,
 		held:     held,
 		hold:     later(e.hold, e.ramp),

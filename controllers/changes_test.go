@@ -98,6 +98,36 @@ func TestAJobThatWasTakenForGoneIsMeasuredAgain(t *testing.T) {
 	w.soon(func() int { return w.spreedb.Total().Polls }).Should(BeNumerically(">", polls+2))
 }
 
+// As above, by a process that does not mirror: nobody tells it that the row is there.
+func TestAJobThatAnotherTakesForGoneIsMeasuredAgainLater(t *testing.T) {
+	w := newWorld(t)
+	id := w.insertJob("10.0.0.1", 0)
+	leader := w.operate(func(p *Parts) { p.Ownership = until(time.Time{}) })
+	leader.leads.Store(true)
+	other := w.operate()
+	other.leads.Store(false)
+	w.soon(func() int { return w.spreedb.Total().Polls }).Should(BeNumerically(">", 2))
+	other.board.update(id, func(e *entry) { e.gone = time.Now().Add(2*time.Second - goneFor) })
+	polls := w.spreedb.Total().Polls
+	w.soon(func() int { return w.spreedb.Total().Polls }).Should(BeNumerically(">", polls+2))
+}
+
+func TestARowThatIsPutBackIsMeasuredAgainWhoeverMirrors(t *testing.T) {
+	w := newWorld(t)
+	id := w.insertJob("10.0.0.1", 0)
+	w.insertJob("10.0.0.2", 0) // it proves that rows can be read
+	w.operate(func(p *Parts) { p.Ownership = until(time.Time{}) })
+	other := w.operate()
+	other.leads.Store(false)
+	w.soon(func() int { return w.spreedb.Target("10.0.0.1").Polls }).Should(BeNumerically(">", 2))
+	w.sql(`create table kept as select * from jobs where id = $1`, id)
+	w.sql(`delete from jobs where id = $1`, id)
+	w.soon(w.names).ShouldNot(ContainElement(id))
+	w.sql(`insert into jobs select * from kept`)
+	polls := w.spreedb.Target("10.0.0.1").Polls
+	w.soon(func() int { return w.spreedb.Target("10.0.0.1").Polls }).Should(BeNumerically(">", polls+2))
+}
+
 func TestAStatusIsWrittenAgainAfterTheLatencyJobWasDeletedDuringAPoll(t *testing.T) {
 	w := newWorld(t)
 	w.spreedb.Set("10.0.0.1", spreedbtest.Slow(700*time.Millisecond))

@@ -112,7 +112,8 @@ func (r *CompletionReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if !d.settling {
 		return ctrl.Result{}, nil
 	}
-	if !d.close {
+	// Who waits for others need not ask the database each time.
+	if !d.close || job.Spec.State == v1alpha1.StateRunning && !r.Peers.Delivered(gridOf(&job.Spec).End()) {
 		return ctrl.Result{RequeueAfter: r.wait(e, longestWait)}, nil
 	}
 	state, err := r.settle(ctx, &job, e)

@@ -64,7 +64,7 @@ type ship struct {
 }
 
 // launch starts a process, which reaches the API server over config.
-func (h *harbour) launch(identity string, config *rest.Config, change ...func(*Fleet)) *ship {
+func (h *harbour) launch(identity string, config *rest.Config) *ship {
 	h.t.Helper()
 	fleet, err := NewFleet(config, h.namespace, identity, h.clock, logr.Discard())
 	h.Expect(err).NotTo(HaveOccurred())
@@ -72,9 +72,6 @@ func (h *harbour) launch(identity string, config *rest.Config, change ...func(*F
 	s.delivered.Store(&time.Time{})
 	fleet.DeliveredUntil = func() time.Time { return *s.delivered.Load() }
 	fleet.Changed = func() { s.changes.Add(1) }
-	for _, c := range change {
-		c(fleet)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = fleet.Start(ctx) })

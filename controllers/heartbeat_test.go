@@ -21,7 +21,7 @@ func TestTheAppHearsThatTheOperatorIsAlive(t *testing.T) {
 	w.Expect(err).NotTo(HaveOccurred())
 	message := "KeyRefused: renew it"
 	h := &Heartbeat{
-		Clock: clock.RealClock{}, Log: logr.Discard(), Table: table, Board: NewBoard(), ID: "pod-1", Version: "v1", Message: func() string { return message },
+		Clock: clock.RealClock{}, Log: logr.Discard(), Table: table, Board: NewBoard(clock.RealClock{}), ID: "pod-1", Version: "v1", Message: func() string { return message },
 	}
 	h.Board.entries["a"] = &entry{phase: v1alpha1.PhaseRunning}
 	h.Board.entries["b"] = &entry{phase: v1alpha1.PhaseWaiting}

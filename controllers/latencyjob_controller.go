@@ -34,8 +34,9 @@ const (
 	// askFirst is how long the first poll of a job waits for the database to tell what came before: a new process would not
 	// know the round-trip time that the jitter is taken to.
 	askFirst = 1500 * time.Millisecond
-	// deliveryTime is how long a sample takes to reach the database, when all is well.
-	deliveryTime = 3 * time.Second
+	// goneFor is how long a job is not polled whose row does not exist. By then its LatencyJob has been taken away, or the row
+	// is there after all: the process that mirrors may be another, and cannot tell this one.
+	goneFor = 2 * time.Minute
 )
 
 // Outbox takes the samples that were measured.
@@ -141,7 +142,7 @@ func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	now := r.Clock.Now()
 	mine, since := r.owns(job, now)
 	if !mine {
-		r.release(job.Name)
+		r.release(job, now)
 		return ctrl.Result{}, nil
 	}
 	e := r.Board.entry(job)
@@ -153,9 +154,12 @@ func (r *LatencyJobReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	r.adopt(e, job, now, since)
 	e.follow(job, now, r.Lag)
 	e.wake = time.Time{}
-	if e.gone {
+	if left := e.gone.Add(goneFor).Sub(now); left > 0 {
 		r.quit(e, job.Name)
-		return ctrl.Result{}, nil
+		return ctrl.Result{RequeueAfter: left, Priority: new(routine)}, nil
+	} else if !e.gone.IsZero() {
+		e.gone = time.Time{}
+		r.Outbox.Forget(job.Name)
 	}
 	d := r.decide(e, job, now)
 	r.act(e, job, d, now)
@@ -184,16 +188,26 @@ func (r *LatencyJobReconciler) decide(e *entry, job *v1alpha1.LatencyJob, now ti
 }
 
 // owns tells whether the job is this process's to decide about, and since which hand-over. One that was handed over still is
-// until the slot ends that came due before.
+// while the slot is open that came due before, for some seconds.
 func (r *LatencyJobReconciler) owns(job *v1alpha1.LatencyJob, now time.Time) (mine bool, since time.Time) {
 	if mine, since = r.Ownership.Owns(job.Name, now); mine {
 		return true, since
 	}
+	e := r.Board.lookup(job.Name)
 	grid := gridOf(&job.Spec)
-	if slot := grid.At(now); slot >= 0 && now.Before(grid.End()) && r.Board.lookup(job.Name) != nil {
-		mine, _ = r.Ownership.Owns(job.Name, grid.Due(slot))
+	slot := grid.At(now)
+	if e == nil || slot < 0 || !now.Before(grid.End()) || job.Spec.State != v1alpha1.StateRunning {
+		return false, time.Time{}
 	}
-	return mine, time.Time{}
+	e.mu.Lock()
+	open := e.ledger.First(grid) <= slot
+	e.mu.Unlock()
+	if !open {
+		return false, time.Time{}
+	}
+	due, _ := r.Ownership.Owns(job.Name, grid.Due(slot))
+	lately, _ := r.Ownership.Owns(job.Name, now.Add(-overtime))
+	return due && lately, time.Time{}
 }
 
 // quit gives up the place in the line at the gate. The caller holds e.mu.
@@ -205,13 +219,21 @@ func (r *LatencyJobReconciler) quit(e *entry, name string) {
 }
 
 // release lets a job go that another process polls now. What was measured of it is still delivered.
-func (r *LatencyJobReconciler) release(name string) {
+func (r *LatencyJobReconciler) release(job *v1alpha1.LatencyJob, now time.Time) {
+	name := job.Name
 	e := r.Board.lookup(name)
 	if e == nil {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.waits || !e.ramp.IsZero() { // in vain, and nobody else can know why
+		ours := e.grid.At(now)
+		if mine, _ := r.Ownership.Owns(name, e.grid.Due(ours)); !mine {
+			ours--
+		}
+		r.skip(e, job.Spec.JobID, &skip{through: ours, why: ledger.Overload})
+	}
 	r.quit(e, name)
 	e.wake = time.Time{}
 	if e.leaving = e.ledger.InFlight(); !e.leaving {
@@ -247,7 +269,7 @@ func (r *LatencyJobReconciler) adopt(e *entry, job *v1alpha1.LatencyJob, now, si
 		e.ledger.Adopt(grid, now, theirs, idleReason(&job.Spec))
 		switch {
 		case !since.IsZero():
-			e.ask = since.Add(r.PollTimeout + deliveryTime)
+			e.since = since
 		case job.Status.ObservedGeneration > 0: // another process may have measured it until now
 			// Waiting must not cost the slot that it is for.
 			e.hold = earliest(now.Add(askFirst), grid.Due(grid.At(now)+1).Add(-grid.Cadence/10))
@@ -264,6 +286,10 @@ func (r *LatencyJobReconciler) absent(name string) ctrl.Result {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if !e.gone.IsZero() { // nothing of it is worth keeping, and should it be made again, its row is there
+		r.drop(name)
+		return ctrl.Result{}
+	}
 	now := r.Clock.Now()
 	if e.absentSince.IsZero() {
 		e.absentSince = now

@@ -41,8 +41,6 @@ type Fleet struct {
 	DeliveredUntil func() time.Time
 	// Changed is called when it may have changed who has which job. It is to be set before Start, and must not block.
 	Changed func()
-	// Pod is whom the Lease of this process goes with; nil for none. It is to be set before Start.
-	Pod *metav1.OwnerReference
 
 	identity string
 	leases   coordinationclient.LeaseInterface
@@ -117,6 +115,13 @@ func (f *Fleet) Delivered(until time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.fellows.delivered(until, f.clock.Now())
+}
+
+// HandedOver tells that of those who renew their Leases, or have left.
+func (f *Fleet) HandedOver(until time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.fellows.handedOver(until, f.clock.Now())
 }
 
 // Members counts the processes that have jobs now.
@@ -268,7 +273,7 @@ func (f *Fleet) read(ctx context.Context) error {
 
 // claim is what is to be in the Lease from now on. A process that the others do not know, or took for dead, joins.
 func (f *Fleet) claim(now time.Time) *claim {
-	c := &claim{identity: f.identity, pod: f.Pod, now: now, leaves: f.leaves, delivered: f.DeliveredUntil()}
+	c := &claim{identity: f.identity, now: now, leaves: f.leaves, delivered: f.DeliveredUntil()}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c.inTouch = f.fellows.inTouch

@@ -71,9 +71,7 @@ func instantOf(lease *coordinationv1.Lease, annotation string) time.Time {
 // claim is what a process writes into its Lease.
 type claim struct {
 	identity string
-	// pod is whom the Lease goes with; nil for none.
-	pod *metav1.OwnerReference
-	now time.Time
+	now      time.Time
 	// joins changes from when on it polls, unless it is zero; leaves is until when, zero for as long as it lives.
 	joins, leaves time.Time
 	// delivered is the instant before which all that it measured is stored.
@@ -92,9 +90,6 @@ func (c *claim) on(lease *coordinationv1.Lease) *coordinationv1.Lease {
 		lease.Labels = map[string]string{}
 	}
 	lease.Labels[MemberLabel] = MemberValue
-	if c.pod != nil {
-		lease.OwnerReferences = []metav1.OwnerReference{*c.pod}
-	}
 	if lease.Annotations == nil {
 		lease.Annotations = map[string]string{}
 	}
@@ -105,7 +100,7 @@ func (c *claim) on(lease *coordinationv1.Lease) *coordinationv1.Lease {
 		lease.Annotations[LeavesAtAnnotation] = c.leaves.UTC().Format(time.RFC3339Nano)
 	}
 	lease.Spec.HolderIdentity = new(c.identity)
-	lease.Spec.LeaseDurationSeconds = new(int32(leaseDuration / time.Second))
+	lease.Spec.LeaseDurationSeconds = new(int32(deadAfter / time.Second))
 	lease.Spec.RenewTime = new(metav1.NewMicroTime(c.now))
 	if !c.joins.IsZero() {
 		lease.Spec.AcquireTime = new(metav1.NewMicroTime(c.joins))

@@ -15,11 +15,13 @@ const (
 	// begun is how long after it has left a process goes on, so that all polls are begun that were due before: on a busy machine
 	// these are late.
 	begun = time.Second
-	// renewEvery is how often a process renews its Lease. One that has not changed for leaseDuration belongs to the dead.
+	// renewEvery is how often a process renews its Lease. One that has not changed for deadAfter belongs to the dead: with the
+	// question to the database and the ramp after it, all of their jobs are polled within 20 s.
 	renewEvery = 4 * time.Second
+	deadAfter  = 12 * time.Second
 	// staleAfter is the longest silence of the API server after which what is known still counts as the present: a renewal of
 	// our own has been due by then. After it nobody is declared dead, because it may be us who hear nothing. It is less than
-	// leaseDuration by more than renewEvery: when the API server goes away, the last word of everybody is younger than that.
+	// deadAfter by more than renewEvery: when the API server goes away, the last word of everybody is younger than that.
 	staleAfter = 6 * time.Second
 	// forgottenAfter is how long a Lease that does not change stands for samples that its process may still deliver.
 	forgottenAfter = 2 * time.Minute
@@ -113,7 +115,7 @@ func (v *fellows) lose(id string, now time.Time) {
 // alive tells whether a process renews its Lease. We do, as far as we know.
 func (v *fellows) alive(id string, now time.Time) bool {
 	f := v.all[id]
-	return f != nil && (id == v.self || v.at(now).Sub(f.changed) < leaseDuration)
+	return f != nil && (id == v.self || v.at(now).Sub(f.changed) < deadAfter)
 }
 
 // buried tells whether one of the others must have taken us for dead, if we renewed our Lease last at an instant: it has been
@@ -121,7 +123,7 @@ func (v *fellows) alive(id string, now time.Time) bool {
 func (v *fellows) buried(renewed, now time.Time) bool {
 	for id, f := range v.all {
 		until := earliest(now, f.renewed.Add(staleAfter))
-		if id != v.self && until.Sub(later(f.inTouch, renewed)) >= leaseDuration {
+		if id != v.self && until.Sub(later(f.inTouch, renewed)) >= deadAfter {
 			return true
 		}
 	}
@@ -168,6 +170,17 @@ func (v *fellows) delivered(until, now time.Time) bool {
 	return true
 }
 
+// handedOver tells that of those who are alive, and of those who left and have not given up their Leases yet.
+func (v *fellows) handedOver(until, now time.Time) bool {
+	for id, f := range v.all {
+		counts := v.alive(id, now) || f.left(now) && !v.forgotten(f, now)
+		if id != v.self && counts && f.delivered.Before(until) {
+			return false
+		}
+	}
+	return true
+}
+
 // forgotten tells whether a Lease has not changed for so long that nobody waits for its process.
 func (v *fellows) forgotten(f *fellow, now time.Time) bool {
 	return v.at(now).Sub(f.changed) >= forgottenAfter
@@ -188,7 +201,7 @@ func (v *fellows) abandoned(now time.Time) map[string]string {
 // dies is when the next of the others counts as dead if nothing is heard of it; zero when nobody can.
 func (v *fellows) dies(now time.Time) (next time.Time) {
 	for id, f := range v.all {
-		if t := f.changed.Add(leaseDuration); id != v.self && t.After(now) && (next.IsZero() || t.Before(next)) {
+		if t := f.changed.Add(deadAfter); id != v.self && t.After(now) && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
 	}

@@ -50,11 +50,11 @@ func TestWhoIsAMember(t *testing.T) {
 	}{
 		"nobody else":                                 {100, nil, 100, []string{"us"}, true},
 		"one that renews":                             {100, map[string]fellow{"it": lately(97)}, 100, []string{"it", "us"}, false},
-		"one in the last moment of its Lease":         {100, map[string]fellow{"it": {changed: second(85).Add(time.Millisecond)}}, 100, []string{"it", "us"}, false},
-		"one that does not renew":                     {100, map[string]fellow{"it": lately(85)}, 100, []string{"us"}, true},
-		"one that dies between two words":             {98, map[string]fellow{"it": lately(86)}, 101, []string{"us"}, true},
-		"one that would have died in a silence":       {98, map[string]fellow{"it": lately(90)}, 200, []string{"it", "us"}, false},
-		"one that died before a silence was one":      {98, map[string]fellow{"it": lately(88)}, 200, []string{"us"}, true},
+		"one in the last moment of its Lease":         {100, map[string]fellow{"it": {changed: second(88).Add(time.Millisecond)}}, 100, []string{"it", "us"}, false},
+		"one that does not renew":                     {100, map[string]fellow{"it": lately(88)}, 100, []string{"us"}, true},
+		"one that dies between two words":             {98, map[string]fellow{"it": lately(89)}, 101, []string{"us"}, true},
+		"one that would have died in a silence":       {98, map[string]fellow{"it": lately(93)}, 200, []string{"it", "us"}, false},
+		"one that died before a silence was one":      {98, map[string]fellow{"it": lately(91)}, 200, []string{"us"}, true},
 		"one that is to join":                         {100, map[string]fellow{"it": {joins: second(102), changed: second(100)}}, 100, []string{"it", "us"}, false},
 		"one that is to leave":                        {100, map[string]fellow{"it": leaving(102)}, 100, []string{"it", "us"}, false},
 		"one that has left: the past is known":        {100, map[string]fellow{"it": leaving(100)}, 100, []string{"it", "us"}, true},
@@ -84,7 +84,7 @@ func TestAStartLongAgoIsNone(t *testing.T) {
 
 // In a silence it cannot be told who dies, and after it not who could have renewed a Lease.
 func TestASilenceKillsNobody(t *testing.T) {
-	v := known(100, map[string]fellow{"living": lately(99), "dying": lately(92), "dead": lately(80)})
+	v := known(100, map[string]fellow{"living": lately(99), "dying": lately(95), "dead": lately(80)})
 	silence := second(400)
 	if got := ids(v.members(silence)); !slices.Equal(got, []string{"dying", "living", "us"}) {
 		t.Errorf("in the silence there are %q", got)
@@ -100,7 +100,7 @@ func TestASilenceKillsNobody(t *testing.T) {
 	for _, tc := range []struct {
 		now  int
 		want []string
-	}{{400, []string{"dying", "living", "us"}}, {414, []string{"dying", "living", "us"}}, {415, []string{"living", "us"}}} {
+	}{{400, []string{"dying", "living", "us"}}, {411, []string{"dying", "living", "us"}}, {412, []string{"living", "us"}}} {
 		v.heard = second(tc.now)
 		if got := ids(v.members(second(tc.now))); !slices.Equal(got, tc.want) {
 			t.Errorf("at %d s there are %q, want %q", tc.now, got, tc.want)
@@ -136,8 +136,8 @@ func TestWhetherTheOthersTookUsForDead(t *testing.T) {
 	}{
 		"nobody else":                                                     {nil, false},
 		"one that was in touch all the while":                             {map[string]fellow{"a": {inTouch: second(0), renewed: second(298)}}, true},
-		"one that was in touch for as long as the Lease lasts":            {map[string]fellow{"a": {inTouch: second(0), renewed: second(109)}}, true},
-		"one that died before it could know":                              {map[string]fellow{"a": {inTouch: second(0), renewed: second(108)}}, false},
+		"one that was in touch for as long as the Lease lasts":            {map[string]fellow{"a": {inTouch: second(0), renewed: second(106)}}, true},
+		"one that died before it could know":                              {map[string]fellow{"a": {inTouch: second(0), renewed: second(105)}}, false},
 		"one that was away as long as we, and is not back":                {map[string]fellow{"a": {inTouch: second(0), renewed: second(103)}}, false},
 		"one that was away as long as we, and has been back for a moment": {map[string]fellow{"a": {inTouch: second(290), renewed: second(298)}}, false},
 		"one that has been back for long":                                 {map[string]fellow{"a": {inTouch: second(280), renewed: second(298)}}, true},
@@ -244,5 +244,17 @@ func TestTheLeaseOfAMachine(t *testing.T) {
 		if got := memberLease(identity); got != want {
 			t.Errorf("the Lease of %q is %q, want %q", identity, got, want)
 		}
+	}
+}
+
+func TestTheTimesOfAFleetFitTogether(t *testing.T) {
+	if most := deadAfter + askFirst + rampTime; most >= 20*time.Second {
+		t.Errorf("the jobs of one that was killed are polled elsewhere within %s", most)
+	}
+	if staleAfter <= renewEvery {
+		t.Error("what is known gets old between two renewals")
+	}
+	if deadAfter <= staleAfter+renewEvery {
+		t.Error("an API server that is away for everybody kills some")
 	}
 }

@@ -69,7 +69,7 @@ func (f *Fleet) list(ctx context.Context) (version string, err error) {
 		if first {
 			// What was not renewed for long is not of the living: else its jobs would be nobody's until that has shown. By how
 			// much the clocks are apart, it may be: then the next renewal puts it right.
-			changed = earliest(now, later(renewedAt(lease), now.Add(-leaseDuration)))
+			changed = earliest(now, later(renewedAt(lease), now.Add(-deadAfter)))
 		}
 		f.note(lease, changed)
 	}

@@ -82,7 +82,7 @@ func (r *LatencyJobReconciler) finish(p polling, res spreedb.Result) {
 func (r *LatencyJobReconciler) refused(p polling, err error) {
 	lost := p.entry.ledger.Abandon(ledger.OperatorDown)
 	if errors.Is(err, outbox.ErrJobGone) {
-		p.entry.gone = true
+		p.entry.gone = r.Clock.Now()
 		return
 	}
 	r.lose(p.jobID, lost)

@@ -10,10 +10,14 @@ import (
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 )
 
+// rebalanceEvery is how often jobs are looked through although nothing is known to have changed: one that moved in the instant in
+// which it was decided about would be missed for ever.
+const rebalanceEvery = time.Minute
+
 // Rebalancer has those jobs decided about that came to this process or left it, when it has changed who has which. It is a
 // Runnable of the manager.
 type Rebalancer struct {
-	Clock     clock.PassiveClock
+	Clock     clock.Clock
 	Log       logr.Logger
 	Board     *Board
 	Ownership Ownership
@@ -36,11 +40,15 @@ func (r *Rebalancer) Changed() { r.changed.give() }
 // Start works until ctx ends.
 func (r *Rebalancer) Start(ctx context.Context) error {
 	for {
+		again := r.Clock.NewTimer(rebalanceEvery)
 		select {
 		case <-ctx.Done():
+			again.Stop()
 			return nil
 		case <-r.changed:
+		case <-again.C():
 		}
+		again.Stop()
 		came, left, err := r.rebalance(ctx, r.Clock.Now())
 		switch {
 		case err != nil && ctx.Err() == nil:

@@ -103,7 +103,7 @@ func (r *Reporter) collect() (unknown, changed, summaries []telling) {
 	r.Board.each(func(id string, e *entry) {
 		account := e.ledger.Account()
 		report, says := reportOf(e.decided, e.problem, e.grid.Start, &account)
-		if e.gone || !says {
+		if !e.gone.IsZero() || !says {
 			return
 		}
 		t := telling{id: id, entry: e, report: report, was: e.report}
@@ -113,7 +113,8 @@ func (r *Reporter) collect() (unknown, changed, summaries []telling) {
 		case report != e.report.now:
 			changed = append(changed, t)
 		}
-		if account.Totals.Samples() != e.report.samples && now.Sub(e.report.at) >= summaryPause {
+		// While something is unknown, the figures lack what others measured: the row may know better.
+		if e.ledger.Unknown() == 0 && account.Totals.Samples() != e.report.samples && now.Sub(e.report.at) >= summaryPause {
 			summaries = insert(summaries, t)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/utils/clock"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/internal/ledger"
@@ -86,7 +87,7 @@ func TestAJobIsNotCompletedWhileOurClockIsAhead(t *testing.T) {
 }
 
 func TestAJobThatIsNotDecidedAboutIsOverdue(t *testing.T) {
-	b := NewBoard()
+	b := NewBoard(clock.RealClock{})
 	job := jobOf(nil)
 	e := b.entry(&job)
 	for name, tc := range map[string]struct {

@@ -135,7 +135,7 @@ func TestOver(t *testing.T) {
 
 // jobsOnBoard puts jobs on a board that have begun an hour ago.
 func jobsOnBoard(n int, prepare func(*entry)) (*Board, time.Time) {
-	b, now := NewBoard(), start.Add(30*time.Second)
+	b, now := NewBoard(clock.RealClock{}), start.Add(30*time.Second)
 	for i := range n {
 		job := jobOf(nil)
 		job.Name = fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
@@ -207,7 +207,7 @@ func TestWhatHappensToALatencyJobDuringAComparisonIsNotForgotten(t *testing.T) {
 			store := toolscache.NewStore(toolscache.MetaNamespaceKeyFunc)
 			cached := &Cached{}
 			cached.store.Store(&store)
-			r := &SyncReconciler{Clock: clock.RealClock{}, Board: NewBoard(), Observer: nobody{}, Cached: cached}
+			r := &SyncReconciler{Clock: clock.RealClock{}, Board: NewBoard(clock.RealClock{}), Observer: nobody{}, Cached: cached}
 			r.meddled.note("before")
 			r.Rows = during{do: func() { r.meddled.note("during") }, err: failure}
 			if err := r.syncAll(t.Context()); !errors.Is(err, failure) {

@@ -81,7 +81,7 @@ func SetUp(mgr ctrl.Manager, p Parts) (*Set, error) {
 		Lag: p.SyncEvery + mirrorTime, Cached: NewCached(mgr.GetCache(), p.Namespace),
 	}
 	auditor.Clock, auditor.Log, auditor.Board, auditor.Outbox = p.Clock, p.Log.WithName("audit"), p.Board, p.Outbox
-	auditor.Observer, auditor.History, auditor.Statuses, auditor.Keyed, auditor.Wake = p.Observer, p.History, statuses, p.Keyed, jobs.Wake
+	auditor.Observer, auditor.History, auditor.Statuses, auditor.Keyed, auditor.Wake, auditor.Peers = p.Observer, p.History, statuses, p.Keyed, jobs.Wake, p.Peers
 	reporter := &Reporter{Clock: p.Clock, Log: p.Log.WithName("report"), Board: p.Board, Table: p.Reports}
 	mirror := &SyncReconciler{
 		Client: mgr.GetClient(), Namespace: p.Namespace, Clock: p.Clock, Rows: p.Rows, Leadership: p.Leadership, Board: p.Board,

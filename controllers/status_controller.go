@@ -151,7 +151,7 @@ func (r *StatusReconciler) write(ctx context.Context, key types.NamespacedName, 
 func (r *StatusReconciler) picture(e *entry, job *latencyv1alpha1.LatencyJob) (latencyv1alpha1.LatencyJobStatus, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.gone {
+	if !e.gone.IsZero() {
 		return latencyv1alpha1.LatencyJobStatus{}, false
 	}
 	// Asked under the lock: a poll that ends hands its sample over under it.

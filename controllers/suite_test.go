@@ -118,6 +118,7 @@ type operation struct {
 	board  *Board
 	leads  *leads
 	sync   *SyncReconciler
+	poller *Poller
 
 	rebalancer *Rebalancer
 	// stop ends it as the program does; crash takes its life away, so that nothing in flight or unsent is dealt with.
@@ -128,6 +129,13 @@ type operation struct {
 type leads struct{ atomic.Bool }
 
 func (l *leads) Leads() bool { return l.Load() }
+
+// alone is the Ownership of a process that is alone, and Peers without any.
+type alone struct{}
+
+func (alone) Owns(string, time.Time) (mine bool, since time.Time) { return true, time.Time{} }
+func (alone) Delivered(time.Time) bool                            { return true }
+func (alone) HandedOver(time.Time) bool                           { return true }
 
 // operate starts the reconcilers as the program does, and stops them as it does at the end of the test or before.
 func (w *world) operate(change ...func(*Parts)) *operation {
@@ -141,7 +149,7 @@ func (w *world) operate(change ...func(*Parts)) *operation {
 	w.Expect(err).NotTo(HaveOccurred())
 	mgr, err := ctrl.NewManager(apiServer, ctrl.Options{
 		Scheme: scheme, Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache:      cache.Options{DefaultFieldSelector: fields.OneTermEqualSelector("metadata.namespace", w.namespace)},
+		Cache:      cache.Options{DefaultFieldSelector: fields.OneTermEqualSelector("metadata.namespace", w.namespace), DefaultTransform: Slim, DefaultUnsafeDisableDeepCopy: new(true)},
 		Controller: config.Controller{SkipNameValidation: new(true)}, // several in one process
 		NewClient: func(c *rest.Config, o client.Options) (client.Client, error) {
 			plain, err := client.NewWithWatch(c, o)
@@ -152,14 +160,14 @@ func (w *world) operate(change ...func(*Parts)) *operation {
 		},
 	})
 	w.Expect(err).NotTo(HaveOccurred())
-	r := &operation{board: NewBoard(), leads: &leads{}}
+	r := &operation{board: NewBoard(clk), leads: &leads{}}
 	r.leads.Store(true)
 	r.outbox = outbox.New(outbox.Options{
 		Store: rows, Listener: r.board, Observer: nobody{}, Clock: clk, Log: logr.Discard(),
 		Limit: 1000, Batch: 100, Linger: 10 * time.Millisecond, Trail: time.Second,
 	})
 	parts := Parts{
-		Namespace: w.namespace, Clock: clk, Board: r.board, Poller: NewPoller(prober, Limits{InFlight: 100, PerSecond: 1000}, clk), Outbox: r.outbox, Ownership: Everything{}, Peers: Everything{}, Leadership: r.leads,
+		Namespace: w.namespace, Clock: clk, Board: r.board, Poller: NewPoller(prober, Limits{InFlight: 100, PerSecond: 1000}, clk), Outbox: r.outbox, Ownership: alone{}, Peers: alone{}, Leadership: r.leads,
 		Observer: nobody{}, Rows: rows, Finisher: rows, History: rows, Reports: rows,
 		Keyed: func() bool { return true }, KeepsGaps: func() bool { return true }, KnowsChanges: func() bool { s := rows.Schema(); return s != nil && s.KnowsChanges() }, Ahead: func() time.Duration { return 0 }, Log: logr.Discard(), Health: &PollHealth{}, Trouble: func() outbox.Trouble { return r.outbox.Status().Trouble },
 		PollTimeout: 10 * time.Second, SyncEvery: 100 * time.Millisecond, FullSyncEvery: time.Second, KeepFinished: time.Hour, Workers: 2, StatusBudget: rate.NewLimiter(rate.Inf, 1),
@@ -172,7 +180,7 @@ func (w *world) operate(change ...func(*Parts)) *operation {
 	}
 	set, err := SetUp(mgr, parts)
 	w.Expect(err).NotTo(HaveOccurred())
-	r.sync = set.Sync
+	r.sync, r.poller = set.Sync, parts.Poller
 	r.rebalancer = set.Rebalancer
 	r.stop, r.crash = w.start(mgr, parts.Poller, r.outbox, set.Statuses)
 	w.t.Cleanup(r.stop)

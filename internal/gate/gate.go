@@ -24,7 +24,7 @@ type Options struct {
 	AtOnce int
 	// PerSecond is how many passes are given in a second, a twentieth of them at once; more than 0.
 	PerSecond float64
-	// Call is called, without any lock, when the turn of someone in the line has come: the pass is kept until Enter or Quit.
+	// Call is called, without any lock of the gate, when the turn of someone in the line has come: the pass is kept until Enter or Quit.
 	Call func(id string)
 	// Clock measures the second.
 	Clock clock.WithDelayedExecution

@@ -161,7 +161,8 @@ func (l *Ledger) Begin(g schedule.Grid, slot int64) {
 // only the database knows whether there is one.
 func (l *Ledger) Jitter(rtt *float64) *float64 {
 	for i := range l.unknown {
-		if !l.unknown[i].after.Before(l.account.RTTAt) {
+		u := &l.unknown[i]
+		if !u.after.Before(l.account.RTTAt) || u.slots.Slots > 0 && u.slots.To().After(l.account.RTTAt) {
 			return nil
 		}
 	}

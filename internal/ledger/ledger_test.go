@@ -320,3 +320,15 @@ func TestAnAbsurdRoundTripTimeDoesNotOverflow(t *testing.T) {
 		t.Errorf("got %+v", a.Totals)
 	}
 }
+
+// A status is written when its newest sample is not stored yet, so what came last is ahead of the sums; and it may be an hour old.
+func TestJitterIsNotTakenToASampleBeforeWhatIsUnknown(t *testing.T) {
+	l := Resume(Account{
+		Sums: Sums{Until: grid.Due(0), Totals: Totals{Success: 1}}, Start: grid.Start, Cadence: grid.Cadence,
+		Recent: Recent{RTT: 10 * time.Millisecond, RTTAt: grid.Due(1)},
+	})
+	l.Adopt(grid, grid.Due(4).Add(grid.Cadence/2), true, OperatorDown)
+	if j := l.Jitter(new(15.0)); j != nil {
+		t.Errorf("jitter %v to the sample of slot 1, although what came of slots 2 and 3 is unknown", *j)
+	}
+}
