@@ -39,23 +39,39 @@ func TestNewTakesWhatIsRight(t *testing.T) {
 		"https://phoenix/latency/Sound%20Check/":                               " https://phoenix/ \n",
 		"http://[2001:db8::1]:80/a/b/latency/Sound%20Check/":                   "HTTP://[2001:db8::1]:80/a/b//",
 	} {
-		c, err := New(Options{BaseURL: raw})
+		base, err := parseBase(raw)
 		if err != nil {
 			t.Error(err)
-		} else if got := c.base.String(); got != want {
+		} else if got := base.String(); got != want {
 			t.Errorf("New(%q) polls below %s, want %s", raw, got, want)
 		}
 	}
 }
 
-func TestProxyIsUsedOnlyIfAsked(t *testing.T) {
-	for _, useProxy := range []bool{false, true} {
-		c, err := New(Options{BaseURL: "http://phoenix", UseProxy: useProxy})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if (c.transport.Proxy != nil) != useProxy {
-			t.Errorf("UseProxy %v was not heeded", useProxy)
-		}
+func TestNewChoosesTheTransport(t *testing.T) {
+	for name, tc := range map[string]struct {
+		opts          Options
+		direct, proxy bool
+	}{
+		"plain HTTP":                  {Options{BaseURL: "http://phoenix.example.com:4402/api"}, true, false},
+		"an address":                  {Options{BaseURL: "http://10.0.0.1"}, true, false},
+		"an address of IPv6":          {Options{BaseURL: "HTTP://[2001:db8::1]:4402"}, true, false},
+		"TLS":                         {Options{BaseURL: "https://phoenix"}, false, false},
+		"a proxy":                     {Options{BaseURL: "http://phoenix", UseProxy: true}, false, true},
+		"a zone":                      {Options{BaseURL: "http://[fe80::1%25eth0]"}, false, false},
+		"other letters":               {Options{BaseURL: "http://phönix"}, false, false},
+		"other letters, escaped":      {Options{BaseURL: "http://ph%C3%B6nix"}, false, false},
+		"a name that breaks the line": {Options{BaseURL: "http://phoenix", UserAgent: "a\r\nb: c"}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := New(tc.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			library, other := c.transport.(*library)
+			if other == tc.direct || (other && (library.http.Proxy != nil) != tc.proxy) {
+				t.Errorf("chose %T", c.transport)
+			}
+		})
 	}
 }

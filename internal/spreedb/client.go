@@ -7,11 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"sync"
 	"time"
 
@@ -27,13 +25,6 @@ const (
 	bodyLimit = 64 << 10
 	// connectTimeout bounds a handshake that nobody answers, so that the message can tell it from a slow measurement.
 	connectTimeout = 5 * time.Second
-	// idleConns is how many unused connections stay open: about what is in flight at once when 5,000 polls a second
-	// take 200 ms each.
-	idleConns = 1024
-	// idleTimeout closes them when the load falls. Jobs poll every few seconds, so it is longer than most cadences.
-	idleTimeout = 90 * time.Second
-	// bufferSize of a connection, twice: an answer and its headers fit in, and thousands of connections cost little.
-	bufferSize = 1 << 10
 )
 
 // Options of a Client.
@@ -45,15 +36,13 @@ type Options struct {
 	// UseProxy sends polls through HTTP_PROXY and its like. SpreeDB is inside the company network, the proxy leads
 	// out of it, and the variables are often set for all pods of a cluster: so not by default.
 	UseProxy bool
-	// Clock tells how much time a poll was given; default the real one.
-	Clock clock.PassiveClock
+	// Clock tells how much time a poll was given, and when an unused connection is closed; default the real one.
+	Clock clock.WithDelayedExecution
 }
 
 // Client polls SpreeDB. Its methods may be called from several goroutines.
 type Client struct {
-	transport *http.Transport
-	template  *http.Request
-	base      url.URL
+	transport transport
 	clock     clock.PassiveClock
 	buffers   sync.Pool
 }
@@ -64,44 +53,15 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{
-		transport: newTransport(opts.UseProxy),
-		template: &http.Request{
-			Method: http.MethodGet,
-			Host:   base.Host,
-			Header: http.Header{
-				"Accept":     {"application/json"},
-				"User-Agent": {cmp.Or(opts.UserAgent, "latency-operator")},
-			},
-		},
-		base:    base,
-		clock:   opts.Clock,
-		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
+	opts.UserAgent = cmp.Or(opts.UserAgent, "latency-operator")
+	if opts.Clock == nil {
+		opts.Clock = clock.RealClock{}
 	}
-	if c.clock == nil {
-		c.clock = clock.RealClock{}
-	}
-	return c, nil
-}
-
-func newTransport(useProxy bool) *http.Transport {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	t := &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
-		TLSHandshakeTimeout:    connectTimeout,
-		Protocols:              protocols,
-		DisableCompression:     true, // an answer is too short to gain by it
-		MaxIdleConnsPerHost:    idleConns,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: bodyLimit,
-		ReadBufferSize:         bufferSize,
-		WriteBufferSize:        bufferSize,
-	}
-	if useProxy {
-		t.Proxy = http.ProxyFromEnvironment
-	}
-	return t
+	return &Client{
+		transport: newTransport(base, opts),
+		clock:     opts.Clock,
+		buffers:   sync.Pool{New: func() any { return new(bytes.Buffer) }},
+	}, nil
 }
 
 // Poll asks SpreeDB once for the latency of the target; the deadline is that of ctx.
@@ -111,47 +71,21 @@ func (c *Client) Poll(ctx context.Context, target netip.Addr) Result {
 		return systemError("the target is not an IP address that SpreeDB could reach")
 	}
 	start := c.clock.Now()
-	// The transport alone: http.Client would add redirects, which must not be followed, and cookies.
-	resp, err := c.transport.RoundTrip(c.request(ctx, target))
-	if err != nil {
-		return unanswered(ctx, start, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		// Only a connection whose answer was read to its end is used again.
-		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, bodyLimit))
-		return systemError(fmt.Sprintf("SpreeDB answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
-	}
 	body := c.buffers.Get().(*bytes.Buffer)
 	defer c.buffers.Put(body)
 	body.Reset()
-	switch n, err := body.ReadFrom(io.LimitReader(resp.Body, bodyLimit+1)); {
+	switch status, err := c.transport.get(ctx, target, body); {
 	case err != nil:
 		return unanswered(ctx, start, err)
-	case n > bodyLimit:
+	case !is2xx(status):
+		return systemError(fmt.Sprintf("SpreeDB answered %d %s", status, http.StatusText(status)))
+	case body.Len() > bodyLimit:
 		return systemError(fmt.Sprintf("SpreeDB's answer is longer than %d KiB", bodyLimit>>10))
 	}
 	return parse(body.Bytes())
 }
 
-// request makes the request for a target from the parts that never change; the headers are shared and only read.
-func (c *Client) request(ctx context.Context, target netip.Addr) *http.Request {
-	u := c.base
-	u.Path = withTarget(u.Path, target)
-	if u.RawPath != "" {
-		u.RawPath = withTarget(u.RawPath, target)
-	}
-	req := c.template.WithContext(ctx)
-	req.URL = &u
-	return req
-}
-
-func withTarget(prefix string, target netip.Addr) string {
-	path := make([]byte, 0, len(prefix)+len("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/"))
-	path = append(path, prefix...)
-	path = target.AppendTo(path)
-	return string(append(path, '/'))
-}
+func is2xx(status int) bool { return status >= 200 && status <= 299 }
 
 // unanswered is the result of a poll that err kept from its answer:
 //
