@@ -64,7 +64,7 @@ func (d *direct) dial(ctx context.Context) (*conn, error) {
 // ask polls over the connection, which is unused or closed afterwards. When ctx ends it is closed at once: an answer that
 // comes later must not be there for the next poll.
 func (d *direct) ask(ctx context.Context, c *conn, target netip.Addr, body *bytes.Buffer) (status int, err error) {
-	c.request = append(target.AppendTo(append(c.request[:0], d.head...)), d.tail...)
+	c.request = d.appendRequest(c.request[:0], target)
 	stop := context.AfterFunc(ctx, c.hangUp)
 	status, reusable, err := c.exchange(body)
 	if stop() && reusable {
@@ -73,4 +73,8 @@ func (d *direct) ask(ctx context.Context, c *conn, target netip.Addr, body *byte
 		c.hangUp()
 	}
 	return status, err
+}
+
+func (d *direct) appendRequest(b []byte, target netip.Addr) []byte {
+	return append(target.AppendTo(append(b, d.head...)), d.tail...)
 }

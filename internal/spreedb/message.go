@@ -20,8 +20,11 @@ const (
 // localEnd is the near end of a connection in an error's text; its port is another one at every try.
 var localEnd = regexp.MustCompile(`\S+:\d+->`)
 
+// wrapping is what net/http's transport, and not direct, puts before what the parser says.
+var wrapping = strings.NewReplacer("net/http: ", "", "HTTP/1.x transport connection broken: ", "")
+
 // describe says why the network brought no answer. Addresses are left out: a name may stand for several, and the message
-// has to stay the same while the cause does, and so is what net/http's transport puts before the words of its parser.
+// has to stay the same while the cause does.
 func describe(err error) string {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		if dns.IsTimeout { // its text tells which of the name servers was asked last
@@ -40,7 +43,7 @@ func describe(err error) string {
 	if call, ok := errors.AsType[*os.SyscallError](err); ok {
 		err = call.Err
 	}
-	return "SpreeDB cannot be asked: " + strings.TrimPrefix(strings.TrimPrefix(err.Error(), "net/http: "), "HTTP/1.x transport connection broken: ")
+	return "SpreeDB cannot be asked: " + wrapping.Replace(err.Error())
 }
 
 // clean makes text from outside fit for a status, a log and a terminal: printable characters in valid UTF-8, no run of
