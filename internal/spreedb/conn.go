@@ -60,7 +60,7 @@ func (c *conn) exchange(body *bytes.Buffer) (status int, reusable bool, err erro
 	if _, err := c.tcp.Write(c.request); err != nil {
 		return 0, false, err
 	}
-	resp, err := c.answer()
+	resp, err := c.answer() //nolint:bodyclose // that would read it to its end, which may never come; ask hangs up instead
 	if err != nil {
 		return 0, false, err
 	}
@@ -73,8 +73,7 @@ func (c *conn) exchange(body *bytes.Buffer) (status int, reusable bool, err erro
 // heard tells whether anything came of the last answer.
 func (c *conn) heard() bool { return c.limit.N != bodyLimit }
 
-// answer reads the headers of the answer, after any that are only preliminary, all within the same limit. The body is not
-// to be closed, because that would read it to its end, which may never come.
+// answer reads the headers of the answer, after any that are only preliminary, all within one limit.
 func (c *conn) answer() (*http.Response, error) {
 	for {
 		resp, err := http.ReadResponse(c.reader, nil)

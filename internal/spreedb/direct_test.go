@@ -3,6 +3,7 @@ package spreedb
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -72,7 +73,7 @@ func comes(t *testing.T, d *direct) {
 	}
 	err := d.idle.conns[0].raw.Read(func(fd uintptr) bool {
 		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
-		return err != syscall.EAGAIN //nolint:errorlint // it is never wrapped
+		return !errors.Is(err, syscall.EAGAIN)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -157,6 +158,17 @@ func TestPollEndsWhileItConnects(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestTheDialerHasNoDeadlineOfItsOwn(t *testing.T) {
+	url, _, _ := socket(t, func(r request) bool {
+		r.say(ok + one)
+		return true
+	})
+	c, _ := directClient(t, url)
+	if diff := cmp.Diff(success(1), c.Poll(deadlineAt{t.Context(), time.Now()}, target)); diff != "" {
+		t.Error(diff)
 	}
 }
 

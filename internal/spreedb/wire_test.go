@@ -265,3 +265,78 @@ func TestAConnectionThatWasClosedMeanwhileIsReplaced(t *testing.T) {
 		})
 	}
 }
+
+func TestAConnectionOfNoFurtherUseIsClosed(t *testing.T) {
+	for name, answer := range map[string]string{
+		"unwilling": "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 14\r\n\r\n" + one,
+		"endless":   unframed + strings.Repeat(" ", 1<<17),
+		"malformed": "220 mail.example.com ESMTP\r\n",
+		"cut short": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			overBoth(t, func(t *testing.T, client connect) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				gone := make(chan struct{})
+				url, _, _ := socket(t, func(r request) bool {
+					r.say(answer)
+					if answer == "" {
+						cancel()
+					}
+					_, _ = io.Copy(io.Discard, r)
+					close(gone)
+					return false
+				})
+				client(t, url).Poll(ctx, target)
+				<-gone
+			})
+		})
+	}
+}
+
+func TestNobodyIsAskedForAPollThatIsOver(t *testing.T) {
+	overBoth(t, func(t *testing.T, client connect) {
+		url, _, requests := socket(t, func(r request) bool {
+			r.say(ok + one)
+			return true
+		})
+		c := client(t, url)
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, ctx := range []context.Context{t.Context(), over, over, t.Context()} {
+			if diff := cmp.Diff(ctx == over, c.Poll(ctx, target).Aborted); diff != "" {
+				t.Error(diff)
+			}
+		}
+		if n := requests.Load(); n != 2 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
+// When a poll is cancelled while its answer comes, its connection must not be closed under the next poll.
+func TestACancelThatCameTooLateHarmsNobody(t *testing.T) {
+	const rounds = 500
+	cancels := make(chan context.CancelFunc, 1)
+	overBoth(t, func(t *testing.T, client connect) {
+		url, _, requests := socket(t, func(r request) bool {
+			r.say(ok + one)
+			if r.device != target.String() {
+				(<-cancels)()
+			}
+			return true
+		})
+		c := client(t, url)
+		for range rounds {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancels <- cancel
+			c.Poll(ctx, netip.MustParseAddr("10.6.6.6"))
+			if diff := cmp.Diff(success(1), c.Poll(t.Context(), target)); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+		if n := requests.Load(); n != 2*rounds {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
