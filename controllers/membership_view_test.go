@@ -218,6 +218,25 @@ func TestWhoHasDelivered(t *testing.T) {
 	}
 }
 
+func TestWhetherTheOthersHandedOver(t *testing.T) {
+	for name, tc := range map[string]struct {
+		it   fellow
+		want bool
+	}{
+		"one that holds some":                     {fellow{delivered: second(49), changed: second(99)}, false},
+		"one that holds nothing":                  {fellow{delivered: second(50), changed: second(99)}, true},
+		"one that died with some":                 {fellow{delivered: second(49), changed: second(80)}, true},
+		"one that left, and still holds some":     {fellow{leaves: second(60), delivered: second(49), changed: second(80)}, false},
+		"one that left, and is not to come again": {fellow{leaves: second(60), delivered: second(49), changed: second(100).Add(-forgottenAfter)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := known(100, map[string]fellow{"it": tc.it}).handedOver(second(50), second(100)); got != tc.want {
+				t.Errorf("handed over = %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestWhoseLeaseIsInTheWay(t *testing.T) {
 	v := known(200, map[string]fellow{"living": lately(199), "dead": lately(81), "long dead": lately(80), "us": lately(10)})
 	if got := slices.Sorted(maps.Keys(v.abandoned(second(200)))); !slices.Equal(got, []string{"long dead"}) {
@@ -227,8 +246,8 @@ func TestWhoseLeaseIsInTheWay(t *testing.T) {
 
 func TestWhenTheNextMayDie(t *testing.T) {
 	v := known(100, map[string]fellow{"a": lately(96), "b": lately(92), "dead": lately(70), "us": lately(90)})
-	if got := v.dies(second(100)); !got.Equal(second(107)) {
-		t.Errorf("the next may die at %s, want %s", got, second(107))
+	if got := v.dies(second(100)); !got.Equal(second(104)) {
+		t.Errorf("the next may die at %s, want %s", got, second(104))
 	}
 	if got := known(100, nil).dies(second(100)); !got.IsZero() {
 		t.Errorf("alone, somebody dies at %s", got)
