@@ -41,6 +41,7 @@ type touches struct {
 	owed   []debt        // not told since the newest sample; who has waited longest first
 	behind []debt        // told an older time than that of the newest sample
 	count  int           // of the debts in owed, without those that are none any more
+	trails int           // the same of behind
 	last   instant       // when something was paid
 	exact  instant       // when a job of behind was paid in a large installation
 	wait   time.Duration // of a job, in a large installation
@@ -136,7 +137,10 @@ func (t *touches) owe(samples []touch, now time.Time) {
 		}
 		p.newest = s.at
 		switch p.state {
-		case even, inBehind:
+		case even:
+			t.push(s.job, now.Sub(t.began))
+		case inBehind:
+			t.trails--
 			t.push(s.job, now.Sub(t.began))
 		case paying:
 			p.state = payingLess
@@ -156,12 +160,26 @@ func (t *touches) push(j *job, since instant) {
 	t.count++
 }
 
+// lag has a job wait in behind. Of those there that are none any more, only so many are kept: the first may wait for long, and
+// jobs of a short cadence come and go behind it.
+func (t *touches) lag(j *job, since instant) {
+	j.ping.state, j.ping.since = inBehind, since
+	t.behind = append(t.behind, debt{j, since})
+	t.trails++
+	if len(t.behind) > 2*t.trails+together {
+		t.behind = slices.DeleteFunc(t.behind, func(d debt) bool { return !d.holds(inBehind) })
+	}
+}
+
 // forget owes a job nothing any more.
 func (t *touches) forget(j *job) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if j.ping.state == inOwed {
+	switch j.ping.state {
+	case inOwed:
 		t.count--
+	case inBehind:
+		t.trails--
 	}
 	j.ping.state = even
 }
@@ -196,7 +214,7 @@ func (t *touches) next() instant {
 }
 
 // roomy tells whether there are few enough jobs for each of them to get its exact time.
-func (t *touches) roomy() bool { return t.count <= exactly && len(t.behind) <= together }
+func (t *touches) roomy() bool { return t.count <= exactly && t.trails <= together }
 
 // tidy removes debts that are none any more from where they are looked at.
 func (t *touches) tidy() {
@@ -268,6 +286,8 @@ func (t *touches) singles(list *[]debt, where pingState, n int) (due []payment) 
 		}
 		if where == inOwed {
 			t.count--
+		} else {
+			t.trails--
 		}
 		d.job.ping.state = paying
 		due = append(due, payment{debts: []debt{d}, at: d.job.ping.newest})
@@ -291,8 +311,7 @@ func (t *touches) settle(p payment, paid, soon bool, now time.Time) {
 		case !paid, ping.state == payingLess:
 			t.push(d.job, now.Sub(t.began))
 		case ping.newest > p.at:
-			ping.state, ping.since = inBehind, now.Sub(t.began)
-			t.behind = append(t.behind, debt{d.job, ping.since})
+			t.lag(d.job, now.Sub(t.began))
 		default:
 			ping.state = even
 		}

@@ -145,3 +145,26 @@ func TestLastPingAtTrailsNoFurtherThanItMay(t *testing.T) {
 		})
 	}
 }
+
+// Whoever is told an older time waits to be told the newer one. A few that wait for long, behind whom others come and go, must
+// not keep all that they came before.
+func TestWhoTrailsIsRememberedOnce(t *testing.T) {
+	phase := func(n int, cadence time.Duration) time.Duration {
+		if cadence > time.Minute {
+			return time.Duration(n) * time.Millisecond % (2 * time.Second) // they start together
+		}
+		return spread(n, cadence)
+	}
+	s := newTrailing(t, 6000, phase, 10, 10, 10, 10, 10, 86_400)
+	s.run(120)
+	touches := s.box.touches
+	trail := 0
+	for _, d := range touches.behind {
+		if d.holds(inBehind) {
+			trail++
+		}
+	}
+	if trail != touches.trails || len(touches.behind) > 2*trail+together {
+		t.Errorf("%d trail, %d are counted, %d remembered", trail, touches.trails, len(touches.behind))
+	}
+}
