@@ -22,7 +22,7 @@ type shelf struct {
 	poison        func(*supabase.Row) bool
 	poisonGap     func(*sample.Gap) bool
 	// touched is told about each request that moves last_ping_at; it may be nil.
-	touched func(ids []string, at time.Time) error
+	touched func(ctx context.Context, ids []string, at time.Time) error
 }
 
 func newShelf() *shelf {
@@ -107,9 +107,9 @@ func (s *shelf) HighestSequences(_ context.Context, ids []string) (map[string]su
 	return highest, nil
 }
 
-func (s *shelf) TouchJobs(_ context.Context, ids []string, at time.Time) error {
+func (s *shelf) TouchJobs(ctx context.Context, ids []string, at time.Time) error {
 	if s.touched == nil {
 		return nil
 	}
-	return s.touched(ids, at)
+	return s.touched(ctx, ids, at)
 }

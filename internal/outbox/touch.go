@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
@@ -27,7 +29,7 @@ const (
 // One request can name many jobs but only one time. A few jobs get a request each, at once. More share one, with the oldest of
 // their times: then last_ping_at trails by as much as these differ, but never claims a ping that nobody sent; what is missing
 // is made up for when there is room. Where there are too many for one request, each job waits, so that what it is told stands
-// for several of its samples. What waits is paid evenly, one request after the other.
+// for several of its samples. What waits is paid evenly, and not after the last request but beside it, where that takes long.
 //
 // All the while last_ping_at trails the newest stored sample by at most Trail, or by the cadence where that is longer than nine
 // tenths of it.
@@ -35,7 +37,7 @@ type touches struct {
 	trail, linger time.Duration
 	began         time.Time // what instants are counted from, so that setting the clock makes nothing overdue
 
-	wake chan struct{} // holds a token when something is owed that was not
+	wake chan struct{} // holds a token when the next payment may be due at another time than before
 
 	mu     sync.Mutex
 	owed   []debt        // not told since the newest sample; who has waited longest first
@@ -47,6 +49,9 @@ type touches struct {
 	wait   time.Duration // of a job, in a large installation
 	heeded time.Duration // the cadence that wait was made for last
 	hasty  bool          // the next payment is due at once
+
+	resume instant // before that nothing is tried, because something failed
+	retry  *backoff.ExponentialBackOff
 }
 
 // instant is a time since touches began.
@@ -72,7 +77,12 @@ type ping struct {
 	newest int64
 	since  instant
 	state  pingState
+	// halved is how many requests with the job took too long since one went through: the next is for so much fewer.
+	halved uint8
 }
+
+// most is how many jobs a request may be for that is for this one too.
+func (p *ping) most() int { return max(1, together>>p.halved) }
 
 // pingState tells where a job waits.
 type pingState uint8
@@ -85,12 +95,6 @@ const (
 	payingLess                  // a request is under way, and a newer sample was stored meanwhile
 )
 
-// payment is one request: all jobs get the same time.
-type payment struct {
-	debts []debt
-	at    int64 // in microseconds since 1970
-}
-
 // touch is a sample that is stored: its job, when it was taken, in microseconds since 1970, and the time to the next.
 type touch struct {
 	job     *job
@@ -99,7 +103,7 @@ type touch struct {
 }
 
 func newTouches(trail, linger time.Duration, now time.Time) *touches {
-	t := &touches{wake: make(chan struct{}, 1), trail: trail, linger: linger, began: now, last: longAgo, exact: longAgo}
+	t := &touches{wake: make(chan struct{}, 1), trail: trail, linger: linger, began: now, last: longAgo, exact: longAgo, retry: newBackoff()}
 	t.wait = max(0, t.most()-linger)
 	return t
 }
@@ -147,10 +151,7 @@ func (t *touches) owe(samples []touch, now time.Time) {
 		}
 	}
 	if before == 0 && t.count > 0 || before <= together && t.count > together {
-		select {
-		case t.wake <- struct{}{}:
-		default:
-		}
+		t.look()
 	}
 }
 
@@ -192,7 +193,7 @@ func (t *touches) due(now time.Time) (time.Duration, bool) {
 	if t.count == 0 && len(t.behind) == 0 {
 		return 0, false
 	}
-	return t.next() - now.Sub(t.began), true
+	return max(t.next(), t.resume) - now.Sub(t.began), true
 }
 
 // next is when the next payment is due.
@@ -232,7 +233,7 @@ func (t *touches) take(at time.Time) (due []payment) {
 	defer t.mu.Unlock()
 	now := at.Sub(t.began)
 	t.tidy()
-	if t.next() > now && !t.hasty {
+	if max(t.next(), t.resume) > now && !t.hasty {
 		return nil
 	}
 	t.last, t.hasty = now, false
@@ -257,15 +258,16 @@ func (t *touches) group() payment {
 	head, nearby := t.owed[0].job.ping.newest, t.nearby().Microseconds()
 	p := payment{at: head, debts: make([]debt, 0, min(together, t.count))}
 	kept := make([]debt, 0, window)
-	n := 0
-	for ; n < min(window, len(t.owed)) && len(p.debts) < together; n++ {
+	n, most := 0, together
+	for ; n < min(window, len(t.owed)) && len(p.debts) < most; n++ {
 		d := t.owed[n]
 		ahead := d.job.ping.newest - head
 		switch {
 		case !d.holds(inOwed):
-		case max(ahead, -ahead) > nearby:
+		case max(ahead, -ahead) > nearby, len(p.debts) >= d.job.ping.most():
 			kept = append(kept, d)
 		default:
+			most = min(most, d.job.ping.most())
 			d.job.ping.state = paying
 			t.count--
 			p.at = min(p.at, d.job.ping.newest)
@@ -296,36 +298,10 @@ func (t *touches) singles(list *[]debt, where pingState, n int) (due []payment) 
 	return due
 }
 
-// settle ends a payment: it is paid, or all of it is to be paid as soon as possible, or has to wait for its turn again.
-func (t *touches) settle(p payment, paid, soon bool, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var first []debt
-	for _, d := range p.debts {
-		ping := &d.job.ping
-		switch underWay := ping.state == paying || ping.state == payingLess; {
-		case !underWay: // forgotten
-		case !paid && soon:
-			ping.state, ping.since = inOwed, d.since
-			first = append(first, d)
-		case !paid, ping.state == payingLess:
-			t.push(d.job, now.Sub(t.began))
-		case ping.newest > p.at:
-			t.lag(d.job, now.Sub(t.began))
-		default:
-			ping.state = even
-		}
+// look has whoever waits for the next payment see when that is now.
+func (t *touches) look() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
 	}
-	if len(first) > 0 {
-		t.count += len(first)
-		t.owed = slices.Concat(first, t.owed)
-	}
-}
-
-// hurry makes the next payment due at once, and tells whether nothing is left but to make up for shared times.
-func (t *touches) hurry() (nothingOwed bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.hasty = true
-	return t.count == 0
 }
