@@ -17,6 +17,8 @@ type batch struct {
 	spooled   bool
 	end       spool.Position
 	inherited bool
+	// last tells that nothing else was held when it was taken.
+	last bool
 }
 
 func (b *batch) empty() bool { return len(b.rows)+len(b.gaps) == 0 }
@@ -56,6 +58,7 @@ func (o *Outbox) takeBatch() error {
 	case len(o.batch.gaps) > 0:
 		o.oldest = o.batch.gaps[0].To
 	}
+	o.batch.last = o.queued() == 0
 	return nil
 }
 
@@ -65,6 +68,9 @@ func (o *Outbox) finish() {
 	o.batch = batch{}
 	o.mu.Lock()
 	o.passing = false
+	if b.last {
+		o.oldest = o.since // what is held now came since; else it is what was behind the batch, and not older
+	}
 	for id, n := range b.late {
 		if b.spooled {
 			o.unackedLate[id] += n

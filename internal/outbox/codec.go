@@ -48,6 +48,14 @@ func (r *record) jobID() string {
 	return r.row.JobID
 }
 
+// at is when the sample was measured, or the gap came to its end.
+func (r *record) at() time.Time {
+	if r.gap != nil {
+		return r.gap.To
+	}
+	return r.row.RecordedAt
+}
+
 // decode is the inverse of encodeSample and encodeGap. It has the id of a job by its key from name.
 func decode(b []byte, name func(jobKey) string) (r record, err error) {
 	if len(b) < headLength {

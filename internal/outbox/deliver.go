@@ -5,7 +5,6 @@ import (
 	"errors"
 	"regexp"
 	"slices"
-	"time"
 
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
@@ -172,9 +171,6 @@ func (o *Outbox) note(err error) {
 	o.flowing = err == nil
 	if err == nil {
 		o.trouble = Trouble{}
-		if o.batch.empty() {
-			o.oldest = time.Time{}
-		}
 		return
 	}
 	since := o.trouble.Since

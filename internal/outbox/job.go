@@ -88,6 +88,9 @@ func (o *Outbox) hold(j *job) {
 	if o.queued() == 0 {
 		o.since = o.Clock.Now()
 	}
+	if o.held == 0 {
+		o.oldest = o.Clock.Now()
+	}
 	o.held++
 	j.pending++
 }

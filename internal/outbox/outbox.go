@@ -111,9 +111,9 @@ type Outbox struct {
 	spooled int            // records of the spool that were not read yet
 	queue   []supabase.Row // samples in memory
 	gaps    gapList        // gaps in memory
-	since   time.Time      // when the oldest of all these was put
+	since   time.Time      // from when on they linger: when the oldest was put, or the last batch was taken
 	lane    lane           // the samples that overtake what is in the spool
-	oldest  time.Time      // when the oldest of the batch was measured; zero without a batch
+	oldest  time.Time      // what is held was not measured before, as far as it is in the spool or in a batch
 	trouble Trouble
 	record  []byte          // room for a record that is being made
 	lost    []sample.Sample // of which the listener has not been told
@@ -186,7 +186,8 @@ func (o *Outbox) Put(s sample.Sample) error {
 type Status struct {
 	// Held counts the samples and gaps that it answers for.
 	Held int
-	// Oldest is when the oldest of them was measured; zero without one.
+	// Oldest is when the first of them was measured or put; zero without one. None of them was measured earlier than that by
+	// more than a poll takes.
 	Oldest time.Time
 	// Trouble is why they cannot be delivered.
 	Trouble Trouble
@@ -200,9 +201,12 @@ type Status struct {
 func (o *Outbox) Status() Status {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := Status{Held: o.held, Oldest: o.oldest, Trouble: o.trouble, SpoolTrouble: o.spoolTrouble}
-	if s.Oldest.IsZero() && o.held > 0 {
-		s.Oldest = o.since
+	s := Status{Held: o.held, Trouble: o.trouble, SpoolTrouble: o.spoolTrouble}
+	if o.held > 0 {
+		s.Oldest = o.oldest
+	}
+	if len(o.queue) > 0 && o.queue[0].RecordedAt.Before(s.Oldest) {
+		s.Oldest = o.queue[0].RecordedAt // it came while the spool did not work, and newer ones may overtake it
 	}
 	if o.Spool != nil {
 		s.Bytes = o.Spool.Stats().Bytes

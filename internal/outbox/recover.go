@@ -24,15 +24,16 @@ func (o *Outbox) recover() {
 	}
 	o.Spool.Rewind()
 	o.toInherit = o.spooled
-	if o.spooled > 0 {
-		o.since = o.Clock.Now()
-	}
+	o.since = o.Clock.Now()
 }
 
 // inherit counts a record that an earlier process left.
 func (o *Outbox) inherit(r *record) {
 	j := o.job(r.jobID())
 	o.hold(j)
+	if at := r.at(); at.Before(o.oldest) {
+		o.oldest = at
+	}
 	j.inherited++
 	if r.gap != nil {
 		o.remember(r.gap)

@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/soundcheck-io/latency-operator/internal/spool"
 	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest"
@@ -186,4 +187,38 @@ func TestTheSpooledSamplesOfADeletedJobAreDropped(t *testing.T) {
 	b.settled()
 	b.Expect(b.text(`select count(*)::text from samples`)).To(Equal("10"))
 	b.Expect(b.dropped).To(Equal(map[string]int{DropJobGone: 10}))
+}
+
+// What is claimed to be stored, to those who close the books, depends on how old the oldest is that is not.
+func TestTheOldestIsNotTakenForNewer(t *testing.T) {
+	dir := t.TempDir()
+	clk := clocktesting.NewFakeClock(start.Add(time.Hour))
+	b := newBench(t, 1, func(o *Options) {
+		o.Spool, o.Clock, o.Batch = openSpool(t, spool.Options{Dir: dir}), clk, 10
+	})
+	oldest := func() time.Time { return b.box.Status().Oldest }
+	measured := func(slot int64) time.Time { return measure(b.jobs[0], slot).RecordedAt }
+	b.Expect(oldest()).To(BeZero())
+	b.put(b.jobs[0], 0)
+	b.Expect(oldest()).To(Equal(clk.Now()), "when it was put")
+	for slot := range int64(25) {
+		b.put(b.jobs[0], 1+slot)
+	}
+	b.again(dir)
+	b.Expect(oldest()).To(Equal(measured(0)), "an earlier process left it")
+	b.Expect(b.box.deliverOnce(t.Context())).To(Succeed())
+	b.Expect(b.box.Status().Held).To(Equal(16))
+	b.Expect(oldest()).To(BeTemporally("<=", measured(10)))
+	b.box.Flush(t.Context())
+	b.Expect(oldest()).To(BeZero())
+	clk.Step(time.Hour)
+	b.put(b.jobs[0], 26)
+	b.Expect(oldest()).To(Equal(clk.Now()), "what was there before it does not count")
+
+	// In memory too, where it is overtaken by what the spool takes.
+	b.Expect(b.box.Spool.Close()).To(Succeed())
+	b.put(b.jobs[0], 27)
+	b.box.Spool = openSpool(t, spool.Options{Dir: dir})
+	b.put(b.jobs[0], 28)
+	b.Expect(oldest()).To(Equal(measured(27)))
 }
