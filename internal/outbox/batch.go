@@ -33,14 +33,14 @@ func (b *batch) addRow(row *supabase.Row) {
 	b.rows = append(b.rows, *row)
 }
 
-// takeBatch moves the oldest of what is held into the batch, which is empty: what is in the spool, else what is in memory.
-// It fails when the spool cannot be read at the moment and there is nothing else.
+// takeBatch moves the oldest of what is held into the batch, which is empty: of what is in the spool and of what is in memory in
+// turn, as neither may ever be empty. It fails when the spool cannot be read at the moment and there is nothing else.
 func (o *Outbox) takeBatch() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.since = o.Clock.Now()
 	var err error
-	if o.spooled > 0 {
+	if o.spooled > 0 && (!o.turn || o.inMemory() == 0) {
 		o.batch, err = o.takeSpooled()
 	}
 	if err != nil {
@@ -52,6 +52,7 @@ func (o *Outbox) takeBatch() error {
 	if !o.batch.spooled {
 		o.batch = o.takeMemory()
 	}
+	o.turn = o.batch.spooled
 	switch {
 	case len(o.batch.rows) > 0:
 		o.oldest = o.batch.rows[0].RecordedAt
@@ -59,6 +60,9 @@ func (o *Outbox) takeBatch() error {
 		o.oldest = o.batch.gaps[0].To
 	}
 	o.batch.last = o.queued() == 0
+	if o.batch.spooled && len(o.queue) > 0 || !o.batch.spooled && o.spooled > 0 || len(o.batch.rows) > 0 && len(o.batch.gaps) > 0 {
+		o.passing = true
+	}
 	return nil
 }
 

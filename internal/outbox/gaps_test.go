@@ -188,3 +188,18 @@ func TestWhatExpiredBeforeThereWasAnOutboxBecomesAGap(t *testing.T) {
 	b.Expect(b.text(gapRows, b.jobs[0])).To(Equal("10:00:00 to 10:00:20: 3 Lost, 10:00:30 to 10:00:50: 3 Suspended"))
 	b.Expect(b.lost).To(HaveLen(3), "the listener takes them out of its figures")
 }
+
+// The samples of a batch are stored before its gaps, so what is pending of a job then need not be its newest.
+func TestGapsAreOvertakenBySamples(t *testing.T) {
+	b := newBench(t, 1, nil)
+	b.box.PutGap(skip(b.jobs[0], 0, 0))
+	b.put(b.jobs[0], 1)
+	b.Expect(b.box.Overtaking()).To(BeFalse())
+	fault := b.db.Inject(supabasetest.Fault{Match: onTable("sample_gaps"), Status: 503})
+	b.Expect(b.box.deliverOnce(t.Context())).NotTo(Succeed())
+	b.Expect(b.box.Pending(b.jobs[0])).To(Equal(1))
+	b.Expect(b.box.Overtaking()).To(BeTrue())
+	fault.Remove()
+	b.box.Flush(t.Context())
+	b.Expect(b.box.Overtaking()).To(BeFalse())
+}

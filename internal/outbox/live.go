@@ -107,7 +107,7 @@ func (l *lane) take(n int) (rows []supabase.Row) {
 func (o *Outbox) Overtaking() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.passing || len(o.lane.ahead) > 0
+	return o.passing || len(o.lane.ahead) > 0 || o.spooled > 0 && len(o.queue) > 0
 }
 
 // deliverLane sends a batch of the lane, if one is full or has waited long enough.

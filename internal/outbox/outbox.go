@@ -126,6 +126,7 @@ type Outbox struct {
 
 	// Of the delivering goroutine alone.
 	batch batch
+	turn  bool      // of what is in memory
 	acked time.Time // when the spool was told last
 	limit int       // of a batch; smaller than Batch after the store found one too large
 }

@@ -222,3 +222,19 @@ func TestTheOldestIsNotTakenForNewer(t *testing.T) {
 	b.put(b.jobs[0], 28)
 	b.Expect(oldest()).To(Equal(measured(27)))
 }
+
+// Samples that came while the spool did not work are delivered although it works again, and has new ones at any time.
+func TestWhatIsInMemoryDoesNotWaitForTheSpoolToBeEmpty(t *testing.T) {
+	dir := t.TempDir()
+	b := newBench(t, 2, func(o *Options) { o.Spool = openSpool(t, spool.Options{Dir: dir}) })
+	b.Expect(b.box.Spool.Close()).To(Succeed())
+	b.put(b.jobs[0], 0, 1)
+	b.box.Spool = openSpool(t, spool.Options{Dir: dir})
+	for slot := range int64(3) {
+		b.put(b.jobs[1], slot)
+		b.Expect(b.box.Overtaking()).To(Equal(slot < 2), "newer samples are delivered before older ones")
+		b.Expect(b.box.deliverOnce(t.Context())).To(Succeed())
+	}
+	b.Expect(b.box.Pending(b.jobs[0])).To(BeZero())
+	b.Expect(b.text(rows, b.jobs[0])).To(Equal("0 success 10, 1 success 11"))
+}

@@ -32,7 +32,7 @@ type backlog struct {
 	// toInherit is how many of the next records an earlier process left; heirs are the gaps that such records became.
 	toInherit int
 	heirs     map[slotKey]bool
-	// passing tells that the batch was read from a place where samples had been overtaken.
+	// passing tells that what is in the batch was overtaken, or that it has both samples and gaps, which are delivered after them.
 	passing bool
 }
 
