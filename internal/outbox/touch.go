@@ -47,6 +47,8 @@ type touches struct {
 	last   instant       // when something was paid
 	exact  instant       // when a job of behind was paid in a large installation
 	wait   time.Duration // of a job, in a large installation
+	calmer time.Duration // what wait would be without jobs of which no sample was stored since heard
+	heard  instant
 	heeded time.Duration // the cadence that wait was made for last
 	hasty  bool          // the next payment is due at once
 
@@ -103,8 +105,8 @@ type touch struct {
 }
 
 func newTouches(trail, linger time.Duration, now time.Time) *touches {
-	t := &touches{wake: make(chan struct{}, 1), trail: trail, linger: linger, began: now, last: longAgo, exact: longAgo, retry: newBackoff()}
-	t.wait = max(0, t.most()-linger)
+	t := &touches{wake: make(chan struct{}, 1), trail: trail, linger: linger, began: now, last: longAgo, exact: longAgo, heeded: -1, retry: newBackoff()}
+	t.wait, t.calmer = t.longest(), t.longest()
 	return t
 }
 
@@ -114,16 +116,29 @@ func (t *touches) nearby() time.Duration { return t.trail / 20 }
 // most is how far the newest sample of a job may be ahead of what it was last told of, which may be less than it was to be.
 func (t *touches) most() time.Duration { return t.trail - 2*t.nearby() }
 
+// longest is how long a job may wait at most.
+func (t *touches) longest() time.Duration { return max(0, t.most()-t.linger) }
+
 // heed shortens the wait, if need be, for jobs of a cadence. A job that was told of its newest sample owes again a cadence later,
 // and while it waits others come: the newest of them is to be within the limit.
 func (t *touches) heed(cadence time.Duration) {
 	t.heeded = cadence
+	need := t.longest()
 	switch most := t.most(); {
 	case cadence <= 0: // not known
-		t.wait = min(t.wait, most/2)
+		need = most / 2
 	case cadence <= most:
-		t.wait = min(t.wait, max(0, most-most%cadence-t.linger))
+		need = max(0, most-most%cadence-t.linger)
 	}
+	t.wait, t.calmer = min(t.wait, need), min(t.calmer, need)
+}
+
+// recall ends what was heeded for jobs that are no longer measured. A job that needs it has had a sample stored meanwhile.
+func (t *touches) recall(now instant) {
+	if now-t.heard < 2*t.trail {
+		return
+	}
+	t.wait, t.calmer, t.heard, t.heeded = t.calmer, t.longest(), now, -1
 }
 
 // owe takes note of samples that are stored.
@@ -131,6 +146,7 @@ func (t *touches) owe(samples []touch, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before := t.count
+	t.recall(now.Sub(t.began))
 	for _, s := range samples {
 		if s.cadence != t.heeded {
 			t.heed(s.cadence)

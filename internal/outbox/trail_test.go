@@ -249,3 +249,20 @@ func TestADatabaseThatIsTooSlowIsNotPressed(t *testing.T) {
 		})
 	}
 }
+
+// One job can make all wait for less, but not after it has ended.
+func TestWhatOneCadenceNeedsEndsWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTrailing(t, 5001, spread, 10)
+		s.jobs[5000].cadence = 14 * time.Second
+		s.run(60)
+		if wait := s.box.touches.wait; wait != 13*time.Second {
+			t.Errorf("jobs wait for %v", wait)
+		}
+		s.jobs = s.jobs[:5000]
+		s.run(180)
+		if wait := s.box.touches.wait; wait != 19*time.Second {
+			t.Errorf("jobs wait for %v, and nobody needs it", wait)
+		}
+	})
+}
