@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,10 +20,10 @@ import (
 var sizes = []int{100, 5000, 50_000}
 
 // sink is a store that takes everything, and no time: what is measured is the outbox.
-type sink struct{ rows int }
+type sink struct{ rows atomic.Int64 }
 
 func (s *sink) InsertSamples(_ context.Context, rows []supabase.Row) (int, error) {
-	s.rows += len(rows)
+	s.rows.Add(int64(len(rows)))
 	return 0, nil
 }
 func (s *sink) PutGaps(context.Context, []sample.Gap) error          { return nil }
@@ -113,8 +114,8 @@ func BenchmarkDeliver(b *testing.B) {
 				b.StartTimer()
 				l.deliver()
 			}
-			if l.store.rows != l.at {
-				b.Fatalf("%d are stored of %d", l.store.rows, l.at)
+			if rows := l.store.rows.Load(); rows != int64(l.at) {
+				b.Fatalf("%d are stored of %d", rows, l.at)
 			}
 		})
 	}

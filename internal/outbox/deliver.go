@@ -33,16 +33,12 @@ func (o *Outbox) deliverBatch(ctx context.Context) error {
 	b := &o.batch
 	samples, gaps := o.samples(b), o.gapsOf(b)
 	b.rows, b.gaps = shed(o, samples, b.rows), shed(o, gaps, b.gaps)
-	full := len(b.rows) >= o.limit
 	err := o.numberLate(ctx, b.rows)
 	if err == nil {
-		b.rows, err = deliver(ctx, o, samples, b.rows)
-	}
-	if err == nil && full {
-		o.limit = min(2*o.limit, o.Batch)
+		b.rows, err = deliverAll(ctx, o, samples, b.rows)
 	}
 	if err == nil {
-		b.gaps, err = deliver(ctx, o, gaps, b.gaps)
+		b.gaps, err = deliverAll(ctx, o, gaps, b.gaps)
 	}
 	o.mu.Lock()
 	o.spoolGaps() // of the samples that were refused, before these are acknowledged
@@ -53,7 +49,7 @@ func (o *Outbox) deliverBatch(ctx context.Context) error {
 	return err
 }
 
-// deliver stores items and gives back those that are still to be stored, with the reason:
+// deliver stores items with one request, and gives back those that are still to be stored, with the reason:
 //   - items that the store finds too many at once are halved;
 //   - an item that it will never accept is found by halving, and set aside;
 //   - the items of a job that it lacks are dropped;

@@ -7,7 +7,7 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
-// goods is how things of one kind are delivered.
+// goods is how things of one kind are delivered. Its functions may be called at the same time.
 type goods[T any] struct {
 	job func(T) string
 	// send stores all or none.
@@ -48,7 +48,11 @@ func (o *Outbox) samples(b *batch) *goods[supabase.Row] {
 			o.Log.Error(why, "Sample was rejected", "job", row.JobID, "scheduledAt", row.ScheduledAt, "status", row.Status)
 			o.Listener.Rejected(row.JobID, why.Error())
 		},
-		tooMany: func(n int) { o.limit = max(1, n/2) },
+		tooMany: func(n int) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.limit = max(1, n/2)
+		},
 		dropped: func(n int) { o.Observer.Dropped(DropJobGone, n) },
 	}
 }
@@ -58,6 +62,9 @@ func (o *Outbox) settleStored(rows []supabase.Row, inherited bool) []touch {
 	stored := make([]touch, len(rows))
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if len(rows) >= o.limit {
+		o.limit = min(o.limit+o.limit/8+1, o.Batch) // slowly, as what is too large again may take until the statement timeout
+	}
 	for i := range rows {
 		j := o.job(rows[i].JobID)
 		stored[i] = touch{j, rows[i].RecordedAt.UnixMicro(), rows[i].Cadence}

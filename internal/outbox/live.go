@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// behind is how many batches in the spool are a backlog.
-	behind = 2
+	// behind is how many batches in the spool are a backlog: what is delivered at once, twice.
+	behind = 2 * senders
 	// laneBatches is how many batches of samples may wait to overtake it.
 	laneBatches = 20
 	// aheadLimit is how many samples may have overtaken it, or be about to, at a time.
@@ -110,19 +110,19 @@ func (o *Outbox) Overtaking() bool {
 	return o.passing || len(o.lane.ahead) > 0 || o.spooled > 0 && len(o.queue) > 0
 }
 
-// deliverLane sends a batch of the lane, if one is full or has waited long enough.
+// deliverLane sends some batches of the lane, if one is full or has waited long enough.
 func (o *Outbox) deliverLane(ctx context.Context) error {
 	o.mu.Lock()
 	l := &o.lane
 	var b batch
 	if len(l.rows) >= o.limit || o.Clock.Now().Sub(l.since) >= o.Linger {
-		b.rows = l.take(o.limit)
+		b.rows = l.take(o.portion(len(l.rows)))
 	}
 	o.mu.Unlock()
 	if b.empty() {
 		return nil
 	}
-	left, err := deliver(ctx, o, o.samples(&b), b.rows)
+	left, err := deliverAll(ctx, o, o.samples(&b), b.rows)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.leave(b.rows, left)

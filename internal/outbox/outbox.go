@@ -13,8 +13,9 @@
 // A sample that is given up because of a limit, or that the store refuses for good, becomes a gap with the reason Lost, so
 // that its slot has an outcome all the same.
 //
-// What is held is delivered in the order in which it was put, with one exception: while there is a backlog in the spool
-// that the store is taking, new samples overtake it.
+// The samples of a job are delivered in the order in which they were put, however many requests are under way at once, and then
+// its gaps. New samples overtake a backlog in the spool that the store is taking, and what is in memory because the spool did not
+// work; while anything is overtaken, Overtaking says so.
 package outbox
 
 import (
@@ -34,7 +35,7 @@ import (
 // ErrJobGone says that the database has no such job, so that nobody will ever want the sample.
 var ErrJobGone = errors.New("the job is gone from the database")
 
-// Store is where samples go. Its errors are understood by supabase.Classify.
+// Store is where samples go. It is safe for concurrent use. Its errors are understood by supabase.Classify.
 type Store interface {
 	// InsertSamples stores all or none. A sample that is there already is left as it is; known counts these, as far as the
 	// store tells.
@@ -47,7 +48,7 @@ type Store interface {
 	TouchJobs(ctx context.Context, jobIDs []string, at time.Time) error
 }
 
-// Listener hears what became of samples and gaps that were not stored.
+// Listener hears what became of samples and gaps that were not stored. It is safe for concurrent use.
 type Listener interface {
 	// Gone is called when the store lacks a job: what is held of it is dropped.
 	Gone(jobID string)
@@ -57,7 +58,7 @@ type Listener interface {
 	Lost(s sample.Sample)
 }
 
-// Observer counts. Its methods must not call the outbox.
+// Observer counts. Its methods must not call the outbox. It is safe for concurrent use.
 type Observer interface {
 	// Stored is called with the number of samples that the store accepted.
 	Stored(n int)
@@ -91,7 +92,7 @@ type Options struct {
 	Log      logr.Logger
 	// Limit is how many samples are held in memory for want of a spool at most; the oldest are given up for newer ones.
 	Limit int
-	// Batch is how many samples or gaps one request carries at most.
+	// Batch is how many samples or gaps one request carries at most; more than that are sent with several at once.
 	Batch int
 	// Linger is how long the first sample of a batch waits for others.
 	Linger time.Duration
@@ -118,6 +119,7 @@ type Outbox struct {
 	record  []byte          // room for a record that is being made
 	lost    []sample.Sample // of which the listener has not been told
 	flowing bool            // the newest delivery succeeded
+	limit   int             // of a request; smaller than Batch after the store found one too large
 
 	backlog             // what is remembered about the records of the spool
 	spoolTrouble string // why the spool does not work; empty when it does
@@ -128,7 +130,6 @@ type Outbox struct {
 	batch batch
 	turn  bool      // of what is in memory
 	acked time.Time // when the spool was told last
-	limit int       // of a batch; smaller than Batch after the store found one too large
 }
 
 // Trouble is why samples cannot be delivered; the zero Trouble says that they can.

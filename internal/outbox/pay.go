@@ -11,13 +11,8 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
-const (
-	// lastRounds is in how many rounds, at the end of the process, jobs get their exact time that share one.
-	lastRounds = 4
-	// senders is how many requests of a kind are under way at once at most. At 50,000 jobs of 10 s, 13 a second move last_ping_at: one
-	// after the other they would have to take less than 75 ms each, over the internet.
-	senders = 4
-)
+// lastRounds is in how many rounds, at the end of the process, jobs get their exact time that share one.
+const lastRounds = 4
 
 // payTouches moves the jobs' last_ping_at until ctx ends, beside the delivery of samples, which would wait for hundreds of
 // requests. What ctx cuts short is made again by Flush: doing it twice is harmless.

@@ -66,7 +66,8 @@ func (o *Outbox) inMemory() int { return len(o.queue) + len(o.gaps.list) }
 // takeMemory makes a batch of the oldest samples and gaps in memory. The caller holds mu.
 func (o *Outbox) takeMemory() batch {
 	var b batch
-	n := min(len(o.queue), o.limit)
+	most := o.portion(o.inMemory())
+	n := min(len(o.queue), most)
 	for i := range o.queue[:n] {
 		b.addRow(&o.queue[i])
 	}
@@ -74,7 +75,7 @@ func (o *Outbox) takeMemory() batch {
 	if len(o.queue) == 0 {
 		o.queue = nil // gives the memory of a backlog back
 	}
-	b.gaps = o.gaps.take(o.limit - n)
+	b.gaps = o.gaps.take(most - n)
 	o.tellBeyond()
 	return b
 }

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/soundcheck-io/latency-operator/internal/sample"
@@ -12,6 +13,7 @@ import (
 // shelf is the least that a Store can be: samples and gaps by their keys, in memory. It is for what takes thousands of
 // requests; what a database does is tested with a database.
 type shelf struct {
+	mu       sync.Mutex // held while a request is answered
 	rows     map[slotKey]supabase.Row
 	gaps     map[slotKey]sample.Gap
 	gone     map[string]bool
@@ -34,6 +36,8 @@ func refused(code, details string) error {
 }
 
 func (s *shelf) write(n int, refusal func() error, commit func()) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.requests++
 	if s.before != nil {
 		if err := s.before(n); err != nil {
@@ -92,6 +96,8 @@ func (s *shelf) PutGaps(_ context.Context, gaps []sample.Gap) error {
 }
 
 func (s *shelf) HighestSequences(_ context.Context, ids []string) (map[string]supabase.Numbered, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.requests++
 	if s.before != nil {
 		if err := s.before(0); err != nil {

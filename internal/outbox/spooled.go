@@ -56,7 +56,7 @@ func (r *record) key() recordKey {
 // takeSpooled makes a batch of the next records of the spool. The caller holds mu.
 func (o *Outbox) takeSpooled() (batch, error) {
 	b := batch{spooled: true, inherited: o.toInherit > 0}
-	n := o.limit
+	n := o.portion(o.spooled)
 	if b.inherited {
 		n = min(n, o.toInherit)
 	}
