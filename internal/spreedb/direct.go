@@ -9,9 +9,9 @@ import (
 	"net/url"
 )
 
-// direct is a transport for plain HTTP/1.1. net/http's has two goroutines for each connection and hands a poll from one to the
-// other; here the goroutine that polls does everything itself, which takes half of the CPU. net/http still parses what
-// comes.
+// direct is a transport for plain HTTP/1.1. net/http's has two goroutines for each connection and hands a poll to one and back
+// from the other; here the goroutine that polls does everything itself, which takes a third less CPU (BenchmarkPoll).
+// net/http still parses what comes.
 type direct struct {
 	dialer     net.Dialer
 	address    string
