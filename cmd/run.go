@@ -33,13 +33,13 @@ const (
 
 // operator is everything that runs, wired together.
 type operator struct {
-	log      logr.Logger
-	mgr      ctrl.Manager
-	fleet    *controllers.Fleet
-	poller   *controllers.Poller
-	outbox   *outbox.Outbox
-	statuses *controllers.StatusReconciler
-	timeout  time.Duration
+	log        logr.Logger
+	mgr        ctrl.Manager
+	membership *controllers.Membership
+	poller     *controllers.Poller
+	outbox     *outbox.Outbox
+	statuses   *controllers.StatusReconciler
+	timeout    time.Duration
 }
 
 // run operates until ctx ends, and then finishes what it has begun.
@@ -71,7 +71,7 @@ func run(ctx context.Context, opts *options, log logr.Logger) error {
 func (o *operator) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	o.fleet.Leave(ctx)
+	o.membership.Leave(ctx)
 }
 
 // finish lets the polls in flight end, sends what they brought, shows it in the statuses, and has nobody wait for this process if
@@ -94,7 +94,7 @@ func (o *operator) finish(ctx context.Context, stopDelivering func()) {
 	}
 	release, cancelRelease := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancelRelease()
-	if err := o.fleet.Release(release); err != nil {
+	if err := o.membership.Release(release); err != nil {
 		o.log.Error(err, "The others wait for this process for a while although it has delivered everything")
 	}
 }
@@ -161,7 +161,7 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	fleet, err := controllers.NewFleet(out.cluster.config, out.cluster.namespace, out.cluster.identity, clk, log.WithName("fleet"))
+	membership, err := controllers.NewMembership(out.cluster.config, out.cluster.namespace, out.cluster.identity, clk, log.WithName("membership"))
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 		Namespace: out.cluster.namespace, Clock: clk, Board: board, Outbox: box, Observer: counts, Rows: out.database, Finisher: out.database,
 		Poller: controllers.NewPoller(out.prober, controllers.Limits{InFlight: opts.MaxPollsInFlight, PerSecond: opts.MaxPollsPerSecond}, clk), Health: &controllers.PollHealth{},
 		History: out.database, Reports: out.database,
-		Ownership: fleet, Peers: fleet, Leadership: election, Trouble: func() outbox.Trouble { return box.Status().Trouble },
+		Ownership: membership, Peers: membership, Leadership: election, Trouble: func() outbox.Trouble { return box.Status().Trouble },
 		Keyed:        func() bool { s := out.database.Schema(); return s == nil || s.Keyed() },
 		KeepsGaps:    func() bool { s := out.database.Schema(); return s == nil || s.KeepsGaps() },
 		KnowsChanges: func() bool { s := out.database.Schema(); return s != nil && s.KnowsChanges() }, Ahead: watch.ahead, Log: log,
@@ -185,8 +185,8 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	fleet.Changed = set.Rebalancer.Changed
-	fleet.DeliveredUntil = func() time.Time {
+	membership.Changed = set.Rebalancer.Changed
+	membership.DeliveredUntil = func() time.Time {
 		return controllers.DeliveredUntil(clk.Now(), parts.PollTimeout, parts.Poller.InFlight(), box.Status()) // in this order
 	}
 	herald := &controllers.Herald{
@@ -196,16 +196,16 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	heartbeat := &controllers.Heartbeat{
 		Clock: clk, Log: log.WithName("heartbeat"), Table: out.database, Board: board, ID: out.cluster.identity, Version: buildVersion(), Message: herald.Message,
 	}
-	if err := errors.Join(mgr.Add(election), mgr.Add(fleet), mgr.Add(herald), mgr.Add(heartbeat),
-		addProbes(mgr, func() time.Duration { return board.Overdue(clk.Now()) }, fleet.Joined)); err != nil {
+	if err := errors.Join(mgr.Add(election), mgr.Add(membership), mgr.Add(herald), mgr.Add(heartbeat),
+		addProbes(mgr, func() time.Duration { return board.Overdue(clk.Now()) }, membership.Joined)); err != nil {
 		return nil, err
 	}
 	metrics.Collect(ctrlmetrics.Registry, metrics.Sources{
 		Outbox: box.Status, Phases: board.Phases, Now: clk.Now, Key: keyOf(out.credentials, herald),
 		Missing:  func() int { return len(out.database.Schema().Missing()) },
-		InFlight: parts.Poller.InFlight, Waiting: parts.Poller.Waiting, Replicas: fleet.Members,
+		InFlight: parts.Poller.InFlight, Waiting: parts.Poller.Waiting, Replicas: membership.Members,
 	})
-	return &operator{log: log, mgr: mgr, fleet: fleet, poller: parts.Poller, outbox: box, statuses: set.Statuses, timeout: opts.ShutdownTimeout}, nil
+	return &operator{log: log, mgr: mgr, membership: membership, poller: parts.Poller, outbox: box, statuses: set.Statuses, timeout: opts.ShutdownTimeout}, nil
 }
 
 // keyOf describes the key, and tells whether it is refused or cannot work.

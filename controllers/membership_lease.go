@@ -38,9 +38,9 @@ func identityOf(lease *coordinationv1.Lease) string {
 	return *lease.Spec.HolderIdentity
 }
 
-// fellowOf reads a Lease that was seen to change at an instant of our clock.
-func fellowOf(lease *coordinationv1.Lease, changed time.Time) fellow {
-	f := fellow{
+// peerOf reads a Lease that was seen to change at an instant of our clock.
+func peerOf(lease *coordinationv1.Lease, changed time.Time) peer {
+	f := peer{
 		leaves: instantOf(lease, LeavesAtAnnotation), delivered: instantOf(lease, DeliveredUntilAnnotation),
 		inTouch: instantOf(lease, InTouchSinceAnnotation), renewed: renewedAt(lease),
 		version: lease.ResourceVersion, changed: changed,

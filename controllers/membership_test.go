@@ -15,10 +15,10 @@ import (
 )
 
 func TestOneAloneHasAllAtOnce(t *testing.T) {
-	h := newHarbour(t)
+	h := newTestbed(t)
 	began := h.clock.Now()
-	a := h.launch("a", apiServer)
-	h.sails(time.Second, h.has(a))
+	a := h.start("a", apiServer)
+	h.soon(time.Second, h.has(a))
 	h.Expect(a.Joined()).To(BeTrue())
 	_, since := a.Owns(h.jobs[0], h.clock.Now())
 	h.Expect(since).To(BeZero())
@@ -36,7 +36,7 @@ func TestOneAloneHasAllAtOnce(t *testing.T) {
 
 	now := h.clock.Now()
 	a.delivered.Store(&now)
-	h.sails(2*renewEvery, func() bool {
+	h.soon(2*renewEvery, func() bool {
 		lease, err := h.leaseOf("a")
 		return err == nil && lease.Annotations["latency.soundcheck.io/delivered-until"] == now.Format(time.RFC3339Nano)
 	})
@@ -52,7 +52,7 @@ func TestOneAloneHasAllAtOnce(t *testing.T) {
 
 // What one process costs the API server is a write every few seconds.
 func TestALeaseIsWrittenSeldom(t *testing.T) {
-	h := newHarbour(t)
+	h := newTestbed(t)
 	changes, err := h.api.Watch(t.Context(), &coordinationv1.LeaseList{}, client.InNamespace(h.namespace))
 	h.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(changes.Stop)
@@ -62,20 +62,20 @@ func TestALeaseIsWrittenSeldom(t *testing.T) {
 			writes.Add(1)
 		}
 	}()
-	a := h.launch("a", apiServer)
-	h.sails(time.Second, h.has(a))
+	a := h.start("a", apiServer)
+	h.soon(time.Second, h.has(a))
 	h.passes(time.Minute)
 	h.Expect(writes.Load()).To(BeNumerically("~", int64(time.Minute/renewEvery), 3))
 }
 
 func TestJobsAreHandedOverWithoutGapAndOverlap(t *testing.T) {
-	h := newHarbour(t)
+	h := newTestbed(t)
 	began := h.clock.Now()
-	a := h.launch("a", apiServer)
-	h.sails(time.Second, h.has(a))
-	b := h.launch("b", apiServer)
-	h.convoy = []*ship{a, b}
-	h.sails(5*time.Second, h.shared(a, b))
+	a := h.start("a", apiServer)
+	h.soon(time.Second, h.has(a))
+	b := h.start("b", apiServer)
+	h.covering = []*replica{a, b}
+	h.soon(5*time.Second, h.shared(a, b))
 	h.passes(time.Second)
 	h.handedOver(began, a, b)
 	lease, err := h.leaseOf("b")
@@ -96,16 +96,16 @@ func TestJobsAreHandedOverWithoutGapAndOverlap(t *testing.T) {
 
 	// A third takes the place of the first, as in an update that rolls.
 	update := h.clock.Now()
-	c := h.launch("c", apiServer)
-	h.convoy = []*ship{a, b, c}
-	h.sails(5*time.Second, h.shared(a, b, c))
+	c := h.start("c", apiServer)
+	h.covering = []*replica{a, b, c}
+	h.soon(5*time.Second, h.shared(a, b, c))
 	left := make(chan struct{})
 	leaves := h.clock.Now()
 	go func() { defer close(left); a.Leave(context.Background()) }()
-	h.sails(10*time.Second, func() bool { return closed(left) })
+	h.soon(10*time.Second, func() bool { return closed(left) })
 	h.Expect(h.clock.Since(leaves)).To(BeNumerically(">=", notice))
 	h.Expect(h.clock.Since(leaves)).To(BeNumerically("<", 2*notice))
-	h.sails(time.Second, h.shared(b, c))
+	h.soon(time.Second, h.shared(b, c))
 	h.passes(time.Second)
 	h.handedOver(update, a, b, c)
 	h.Expect(h.share(a, h.clock.Now())).To(BeZero())
@@ -116,23 +116,23 @@ func TestJobsAreHandedOverWithoutGapAndOverlap(t *testing.T) {
 	c.delivered.Store(&now)
 	h.passes(2 * renewEvery)
 	h.Expect(b.Delivered(now)).To(BeFalse())
-	a.sink()
+	a.kill()
 	h.Expect(a.Release(t.Context())).To(Succeed())
-	h.sails(2*renewEvery, func() bool { return b.Delivered(now) && c.Delivered(now) })
+	h.soon(2*renewEvery, func() bool { return b.Delivered(now) && c.Delivered(now) })
 	h.Expect(b.Delivered(now.Add(time.Microsecond))).To(BeFalse(), "c did not say that")
 	h.handedOver(update, a, b, c)
 }
 
 func TestTheJobsOfADeadOneAreTheOthers(t *testing.T) {
-	h := newHarbour(t)
-	a, b := h.launch("a", apiServer), h.launch("b", apiServer)
-	h.sails(5*time.Second, h.shared(a, b))
+	h := newTestbed(t)
+	a, b := h.start("a", apiServer), h.start("b", apiServer)
+	h.soon(5*time.Second, h.shared(a, b))
 	h.passes(remembered)
 	killed := h.clock.Now()
-	b.sink()
+	b.kill()
 	h.passes(deadAfter - renewEvery - time.Second)
 	h.Expect(h.share(a, h.clock.Now())).To(BeNumerically("<", len(h.jobs)), "it may still live")
-	h.sails(20*time.Second, h.has(a))
+	h.soon(20*time.Second, h.has(a))
 	h.Expect(h.clock.Since(killed)).To(BeNumerically("<", 20*time.Second))
 	for _, id := range h.jobs {
 		mine, since := a.Owns(id, killed) // so that it polls what is still open
@@ -143,64 +143,64 @@ func TestTheJobsOfADeadOneAreTheOthers(t *testing.T) {
 
 	// One that starts now need not find out anew that it is dead.
 	started := h.clock.Now()
-	c := h.launch("c", apiServer)
-	h.convoy = []*ship{a, c}
-	h.sails(5*time.Second, h.shared(a, c))
+	c := h.start("c", apiServer)
+	h.covering = []*replica{a, c}
+	h.soon(5*time.Second, h.shared(a, c))
 	h.handedOver(started, a, c)
 
 	now := h.clock.Now()
 	a.delivered.Store(&now)
 	c.delivered.Store(&now)
-	h.sails(forgottenAfter, func() bool { return a.Delivered(killed) })
+	h.soon(forgottenAfter, func() bool { return a.Delivered(killed) })
 	h.Expect(h.clock.Since(killed)).To(BeNumerically(">=", forgottenAfter-renewEvery))
-	h.sails(2*renewEvery, func() bool { _, err := h.leaseOf("b"); return apierrors.IsNotFound(err) })
+	h.soon(2*renewEvery, func() bool { _, err := h.leaseOf("b"); return apierrors.IsNotFound(err) })
 }
 
 // A container that is started again in its pod is the same member. Nobody notices, if it is quick.
 func TestOneThatStartsAgainGoesOn(t *testing.T) {
-	h := newHarbour(t)
-	a, b := h.launch("a", apiServer), h.launch("b", apiServer)
-	h.sails(5*time.Second, h.shared(a, b))
+	h := newTestbed(t)
+	a, b := h.start("a", apiServer), h.start("b", apiServer)
+	h.soon(5*time.Second, h.shared(a, b))
 	changes := b.changes.Load()
-	a.sink()
+	a.kill()
 	h.passes(5 * time.Second)
-	again := h.launch("a", apiServer)
-	h.sails(time.Second, h.shared(again, b))
+	again := h.start("a", apiServer)
+	h.soon(time.Second, h.shared(again, b))
 	h.passes(deadAfter)
 	h.Expect(b.changes.Load()).To(Equal(changes))
 	h.Expect(h.shared(again, b)()).To(BeTrue())
 
-	again.sink()
-	h.sails(20*time.Second, h.has(b))
-	late := h.launch("a", apiServer) // too late: it joins
+	again.kill()
+	h.soon(20*time.Second, h.has(b))
+	late := h.start("a", apiServer) // too late: it joins
 	started := h.clock.Now()
-	h.sails(5*time.Second, h.shared(late, b))
+	h.soon(5*time.Second, h.shared(late, b))
 	h.Expect(h.clock.Since(started)).To(BeNumerically(">=", notice))
 	h.handedOver(started, late, b)
 
 	go late.Leave(context.Background())
-	h.sails(5*time.Second, h.has(b))
-	late.sink()
-	back := h.launch("a", apiServer) // after it had left: it joins
-	h.sails(5*time.Second, h.shared(back, b))
+	h.soon(5*time.Second, h.has(b))
+	late.kill()
+	back := h.start("a", apiServer) // after it had left: it joins
+	h.soon(5*time.Second, h.shared(back, b))
 }
 
 func TestOneThatIsCutOffGoesOnAndJoinsAnew(t *testing.T) {
-	h := newHarbour(t)
+	h := newTestbed(t)
 	link := h.link()
-	a, b := h.launch("a", apiServer), h.launch("b", h.through(link))
-	h.sails(5*time.Second, h.shared(a, b))
+	a, b := h.start("a", apiServer), h.start("b", h.through(link))
+	h.soon(5*time.Second, h.shared(a, b))
 	h.passes(remembered) // so that a start is long ago
 	mine := h.share(b, h.clock.Now())
 	link.Cut()
-	h.sails(20*time.Second, h.has(a))
+	h.soon(20*time.Second, h.has(a))
 	h.passes(time.Minute)
 	h.Expect(h.share(b, h.clock.Now())).To(Equal(mine), "it goes on with its jobs, and has no others")
 
 	h.Expect(link.Mend()).To(Succeed())
-	h.sails(10*time.Second, func() bool { return h.share(b, h.clock.Now()) == 0 }, "it joins anew")
+	h.soon(10*time.Second, func() bool { return h.share(b, h.clock.Now()) == 0 }, "it joins anew")
 	h.Expect(b.Joined()).To(BeFalse())
-	h.sails(10*time.Second, h.shared(a, b))
+	h.soon(10*time.Second, h.shared(a, b))
 	lease, err := h.leaseOf("b")
 	h.Expect(err).NotTo(HaveOccurred())
 	h.passes(time.Second)
@@ -211,11 +211,11 @@ func TestOneThatIsCutOffGoesOnAndJoinsAnew(t *testing.T) {
 func TestNobodyIsDeadWhenTheAPIServerIsAwayForAll(t *testing.T) {
 	for name, spoil := range map[string]func(*stack.Link){"refused": (*stack.Link).Cut, "hanging": (*stack.Link).Hang} {
 		t.Run(name, func(t *testing.T) {
-			h := newHarbour(t)
+			h := newTestbed(t)
 			link := h.link()
-			a, b := h.launch("a", h.through(link)), h.launch("b", h.through(link))
-			h.sails(5*time.Second, h.shared(a, b))
-			h.convoy = []*ship{a, b}
+			a, b := h.start("a", h.through(link)), h.start("b", h.through(link))
+			h.soon(5*time.Second, h.shared(a, b))
+			h.covering = []*replica{a, b}
 			h.passes(10 * time.Second)
 			changes := a.changes.Load() + b.changes.Load()
 			spoil(link)
@@ -223,7 +223,7 @@ func TestNobodyIsDeadWhenTheAPIServerIsAwayForAll(t *testing.T) {
 			h.Expect(link.Mend()).To(Succeed())
 			now := h.clock.Now()
 			a.delivered.Store(&now)
-			h.sails(time.Minute, func() bool { return b.Delivered(now) })
+			h.soon(time.Minute, func() bool { return b.Delivered(now) })
 			h.passes(20 * time.Second)
 			h.handedOver(now.Add(-30*time.Second), a, b)
 			h.Expect(a.changes.Load()+b.changes.Load()).To(Equal(changes), "nothing moved")
@@ -233,15 +233,15 @@ func TestNobodyIsDeadWhenTheAPIServerIsAwayForAll(t *testing.T) {
 }
 
 func TestALeaseThatSomebodyRemovesIsMadeAgain(t *testing.T) {
-	h := newHarbour(t)
-	a, b := h.launch("a", apiServer), h.launch("b", apiServer)
-	h.sails(5*time.Second, h.shared(a, b))
+	h := newTestbed(t)
+	a, b := h.start("a", apiServer), h.start("b", apiServer)
+	h.soon(5*time.Second, h.shared(a, b))
 	h.passes(10 * time.Second)
 	lease, err := h.leaseOf("b")
 	h.Expect(err).NotTo(HaveOccurred())
 	h.Expect(h.api.Delete(t.Context(), lease)).To(Succeed())
-	h.sails(5*time.Second, h.has(a))
-	h.sails(10*time.Second, h.shared(a, b))
+	h.soon(5*time.Second, h.has(a))
+	h.soon(10*time.Second, h.shared(a, b))
 
 	// Somebody else writes into it: that is put right, and nothing else happens.
 	changes := a.changes.Load()
@@ -250,7 +250,7 @@ func TestALeaseThatSomebodyRemovesIsMadeAgain(t *testing.T) {
 	lease.Annotations["note"] = "kept"
 	h.Expect(h.api.Update(t.Context(), lease)).To(Succeed())
 	version := lease.ResourceVersion
-	h.sails(2*renewEvery, func() bool { now, err := h.leaseOf("b"); return err == nil && now.ResourceVersion != version })
+	h.soon(2*renewEvery, func() bool { now, err := h.leaseOf("b"); return err == nil && now.ResourceVersion != version })
 	now, err := h.leaseOf("b")
 	h.Expect(err).NotTo(HaveOccurred())
 	h.Expect(now.Annotations).To(HaveKeyWithValue("note", "kept"))
@@ -259,16 +259,16 @@ func TestALeaseThatSomebodyRemovesIsMadeAgain(t *testing.T) {
 }
 
 func TestOneThatCannotSayThatItLeavesLeaves(t *testing.T) {
-	h := newHarbour(t)
+	h := newTestbed(t)
 	link := h.link()
-	a, b := h.launch("a", apiServer), h.launch("b", h.through(link))
-	h.sails(5*time.Second, h.shared(a, b))
+	a, b := h.start("a", apiServer), h.start("b", h.through(link))
+	h.soon(5*time.Second, h.shared(a, b))
 	link.Cut()
 	began := h.clock.Now()
 	left := make(chan struct{})
 	go func() { defer close(left); b.Leave(context.Background()) }()
-	h.sails(10*time.Second, func() bool { return closed(left) })
+	h.soon(10*time.Second, func() bool { return closed(left) })
 	h.Expect(h.clock.Since(began)).To(BeNumerically("<=", 2*notice))
-	b.sink()
-	h.sails(20*time.Second, h.has(a))
+	b.kill()
+	h.soon(20*time.Second, h.has(a))
 }

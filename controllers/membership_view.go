@@ -29,8 +29,8 @@ const (
 	remembered = time.Minute
 )
 
-// fellow is what the Lease of a process says.
-type fellow struct {
+// peer is what the Lease of a process says.
+type peer struct {
 	// joins is from when on it polls; leaves is until when, zero for as long as it lives.
 	joins, leaves time.Time
 	// delivered is the instant before which all that it measured is stored.
@@ -44,10 +44,10 @@ type fellow struct {
 }
 
 // left tells whether the process has handed its jobs over.
-func (f *fellow) left(now time.Time) bool { return !f.leaves.IsZero() && !f.leaves.After(now) }
+func (f *peer) left(now time.Time) bool { return !f.leaves.IsZero() && !f.leaves.After(now) }
 
 // member is the process as a member, for what happens around an instant. A start long ago is none.
-func (f *fellow) member(id string, now time.Time) roster.Member {
+func (f *peer) member(id string, now time.Time) roster.Member {
 	m := roster.Member{ID: id, Joins: f.joins, Leaves: f.leaves}
 	if now.Sub(m.Joins) >= remembered {
 		m.Joins = time.Time{}
@@ -55,31 +55,31 @@ func (f *fellow) member(id string, now time.Time) roster.Member {
 	return m
 }
 
-// fellows is what a process knows about those that share the jobs, itself among them. It is not safe for concurrent use.
-type fellows struct {
+// peerSet is what a process knows about those that share the jobs, itself among them. It is not safe for concurrent use.
+type peerSet struct {
 	self string
-	all  map[string]*fellow // by their identities
+	all  map[string]*peer // by their identities
 	// heard is when the API server last said anything about Leases; zero before the first time.
 	heard time.Time
 	// inTouch is since when there was no silence of the API server.
 	inTouch time.Time
 	// gone are those that had jobs until not long ago, and whose Leases are gone.
-	gone map[string]*fellow
+	gone map[string]*peer
 }
 
-func newFellows(self string) *fellows {
-	return &fellows{self: self, all: map[string]*fellow{}, gone: map[string]*fellow{}}
+func newPeerSet(self string) *peerSet {
+	return &peerSet{self: self, all: map[string]*peer{}, gone: map[string]*peer{}}
 }
 
 // at is the instant up to which all this is known to be right, which is not later than now.
-func (v *fellows) at(now time.Time) time.Time { return earliest(now, v.heard.Add(staleAfter)) }
+func (v *peerSet) at(now time.Time) time.Time { return earliest(now, v.heard.Add(staleAfter)) }
 
 // stale tells whether what is known may not be the present.
-func (v *fellows) stale(now time.Time) bool { return v.at(now).Before(now) }
+func (v *peerSet) stale(now time.Time) bool { return v.at(now).Before(now) }
 
 // hear notes that the API server said something. A silence counts for nobody: in it, nobody may have been able to renew a
 // Lease. Those that were not dead before it have all the time again.
-func (v *fellows) hear(now time.Time) {
+func (v *peerSet) hear(now time.Time) {
 	switch {
 	case v.heard.IsZero():
 		v.inTouch = now
@@ -98,14 +98,14 @@ func (v *fellows) hear(now time.Time) {
 }
 
 // see takes note of a Lease. One of the version that was seen before says nothing new.
-func (v *fellows) see(id string, f fellow) {
+func (v *peerSet) see(id string, f peer) {
 	if old := v.all[id]; old == nil || old.version != f.version {
 		v.all[id] = &f
 	}
 }
 
 // lose takes note that a Lease is gone. Unless it had left, its process has no jobs from now on.
-func (v *fellows) lose(id string, now time.Time) {
+func (v *peerSet) lose(id string, now time.Time) {
 	if f := v.all[id]; f != nil && f.left(now) {
 		v.gone[id] = f
 	}
@@ -113,14 +113,14 @@ func (v *fellows) lose(id string, now time.Time) {
 }
 
 // alive tells whether a process renews its Lease. We do, as far as we know.
-func (v *fellows) alive(id string, now time.Time) bool {
+func (v *peerSet) alive(id string, now time.Time) bool {
 	f := v.all[id]
 	return f != nil && (id == v.self || v.at(now).Sub(f.changed) < deadAfter)
 }
 
-// buried tells whether one of the others must have taken us for dead, if we renewed our Lease last at an instant: it has been
+// declaredDead tells whether one of the others must have taken us for dead, if we renewed our Lease last at an instant: it has been
 // in touch for as long as a Lease lasts since then. Where the API server was away for everybody, nobody has.
-func (v *fellows) buried(renewed, now time.Time) bool {
+func (v *peerSet) declaredDead(renewed, now time.Time) bool {
 	for id, f := range v.all {
 		until := earliest(now, f.renewed.Add(staleAfter))
 		if id != v.self && until.Sub(later(f.inTouch, renewed)) >= deadAfter {
@@ -131,7 +131,7 @@ func (v *fellows) buried(renewed, now time.Time) bool {
 }
 
 // alone tells whether nobody else has jobs or is to have them.
-func (v *fellows) alone(now time.Time) bool {
+func (v *peerSet) alone(now time.Time) bool {
 	for id, f := range v.all {
 		if id != v.self && v.alive(id, now) && !f.left(now) {
 			return false
@@ -141,9 +141,9 @@ func (v *fellows) alone(now time.Time) bool {
 }
 
 // members are those who have jobs, will have them, or had them not long ago, in the order of their IDs.
-func (v *fellows) members(now time.Time) []roster.Member {
+func (v *peerSet) members(now time.Time) []roster.Member {
 	found := map[string]roster.Member{}
-	maps.DeleteFunc(v.gone, func(_ string, f *fellow) bool { return now.Sub(f.leaves) >= remembered })
+	maps.DeleteFunc(v.gone, func(_ string, f *peer) bool { return now.Sub(f.leaves) >= remembered })
 	for id, f := range v.gone {
 		found[id] = f.member(id, now)
 	}
@@ -161,7 +161,7 @@ func (v *fellows) members(now time.Time) []roster.Member {
 
 // delivered tells whether every other process has said that all that it measured before an instant is stored. Those that
 // have said nothing for long do not count any more.
-func (v *fellows) delivered(until, now time.Time) bool {
+func (v *peerSet) delivered(until, now time.Time) bool {
 	for id, f := range v.all {
 		if id != v.self && !v.forgotten(f, now) && f.delivered.Before(until) {
 			return false
@@ -171,7 +171,7 @@ func (v *fellows) delivered(until, now time.Time) bool {
 }
 
 // handedOver tells that of those who are alive, and of those who left and have not given up their Leases yet.
-func (v *fellows) handedOver(until, now time.Time) bool {
+func (v *peerSet) handedOver(until, now time.Time) bool {
 	for id, f := range v.all {
 		counts := v.alive(id, now) || f.left(now) && !v.forgotten(f, now)
 		if id != v.self && counts && f.delivered.Before(until) {
@@ -182,13 +182,13 @@ func (v *fellows) handedOver(until, now time.Time) bool {
 }
 
 // forgotten tells whether a Lease has not changed for so long that nobody waits for its process.
-func (v *fellows) forgotten(f *fellow, now time.Time) bool {
+func (v *peerSet) forgotten(f *peer, now time.Time) bool {
 	return v.at(now).Sub(f.changed) >= forgottenAfter
 }
 
 // abandoned lists the others whose Leases are only in the way, with the versions of these. There are none while it is not
 // known what is present.
-func (v *fellows) abandoned(now time.Time) map[string]string {
+func (v *peerSet) abandoned(now time.Time) map[string]string {
 	found := map[string]string{}
 	for id, f := range v.all {
 		if id != v.self && !v.stale(now) && v.forgotten(f, now) {
@@ -199,7 +199,7 @@ func (v *fellows) abandoned(now time.Time) map[string]string {
 }
 
 // dies is when the next of the others counts as dead if nothing is heard of it; zero when nobody can.
-func (v *fellows) dies(now time.Time) (next time.Time) {
+func (v *peerSet) dies(now time.Time) (next time.Time) {
 	for id, f := range v.all {
 		if t := f.changed.Add(deadAfter); id != v.self && t.After(now) && (next.IsZero() || t.Before(next)) {
 			next = t

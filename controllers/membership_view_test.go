@@ -11,18 +11,18 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/roster"
 )
 
-// fleetStart is when it is 0 s in the tables.
-var fleetStart = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+// zeroSeconds is when it is 0 s in the tables.
+var zeroSeconds = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
 // second is an instant of the tables.
-func second(n int) time.Time { return fleetStart.Add(time.Duration(n) * time.Second) }
+func second(n int) time.Time { return zeroSeconds.Add(time.Duration(n) * time.Second) }
 
-// lately is a fellow whose Lease changed some seconds ago.
-func lately(changed int) fellow { return fellow{version: "1", changed: second(changed)} }
+// lately is a peer whose Lease changed some seconds ago.
+func lately(changed int) peer { return peer{version: "1", changed: second(changed)} }
 
-// known are fellows from whose Leases the API server said something last at an instant. We are among them.
-func known(heard int, others map[string]fellow) *fellows {
-	v := newFellows("us")
+// known are peers from whose Leases the API server said something last at an instant. We are among them.
+func known(heard int, others map[string]peer) *peerSet {
+	v := newPeerSet("us")
 	v.heard = second(heard)
 	for id, f := range others {
 		v.see(id, f)
@@ -40,28 +40,28 @@ func ids(members []roster.Member) []string {
 }
 
 func TestWhoIsAMember(t *testing.T) {
-	leaving := func(at int) fellow { return fellow{leaves: second(at), changed: second(96)} }
+	leaving := func(at int) peer { return peer{leaves: second(at), changed: second(96)} }
 	for name, tc := range map[string]struct {
 		heard  int
-		others map[string]fellow
+		others map[string]peer
 		now    int
 		want   []string
 		alone  bool
 	}{
 		"nobody else":                                 {100, nil, 100, []string{"us"}, true},
-		"one that renews":                             {100, map[string]fellow{"it": lately(97)}, 100, []string{"it", "us"}, false},
-		"one in the last moment of its Lease":         {100, map[string]fellow{"it": {changed: second(88).Add(time.Millisecond)}}, 100, []string{"it", "us"}, false},
-		"one that does not renew":                     {100, map[string]fellow{"it": lately(88)}, 100, []string{"us"}, true},
-		"one that dies between two words":             {98, map[string]fellow{"it": lately(89)}, 101, []string{"us"}, true},
-		"one that would have died in a silence":       {98, map[string]fellow{"it": lately(93)}, 200, []string{"it", "us"}, false},
-		"one that died before a silence was one":      {98, map[string]fellow{"it": lately(91)}, 200, []string{"us"}, true},
-		"one that is to join":                         {100, map[string]fellow{"it": {joins: second(102), changed: second(100)}}, 100, []string{"it", "us"}, false},
-		"one that is to leave":                        {100, map[string]fellow{"it": leaving(102)}, 100, []string{"it", "us"}, false},
-		"one that has left: the past is known":        {100, map[string]fellow{"it": leaving(100)}, 100, []string{"it", "us"}, true},
-		"one that has left, and renews no more":       {130, map[string]fellow{"it": leaving(100)}, 130, []string{"it", "us"}, true},
-		"one that left long ago":                      {160, map[string]fellow{"it": leaving(100)}, 160, []string{"us"}, true},
-		"one that died before it was to leave":        {100, map[string]fellow{"it": {leaves: second(101), changed: second(80)}}, 100, []string{"us"}, true},
-		"we ourselves, whatever we know of ourselves": {300, map[string]fellow{"us": lately(10)}, 300, []string{"us"}, true},
+		"one that renews":                             {100, map[string]peer{"it": lately(97)}, 100, []string{"it", "us"}, false},
+		"one in the last moment of its Lease":         {100, map[string]peer{"it": {changed: second(88).Add(time.Millisecond)}}, 100, []string{"it", "us"}, false},
+		"one that does not renew":                     {100, map[string]peer{"it": lately(88)}, 100, []string{"us"}, true},
+		"one that dies between two words":             {98, map[string]peer{"it": lately(89)}, 101, []string{"us"}, true},
+		"one that would have died in a silence":       {98, map[string]peer{"it": lately(93)}, 200, []string{"it", "us"}, false},
+		"one that died before a silence was one":      {98, map[string]peer{"it": lately(91)}, 200, []string{"us"}, true},
+		"one that is to join":                         {100, map[string]peer{"it": {joins: second(102), changed: second(100)}}, 100, []string{"it", "us"}, false},
+		"one that is to leave":                        {100, map[string]peer{"it": leaving(102)}, 100, []string{"it", "us"}, false},
+		"one that has left: the past is known":        {100, map[string]peer{"it": leaving(100)}, 100, []string{"it", "us"}, true},
+		"one that has left, and renews no more":       {130, map[string]peer{"it": leaving(100)}, 130, []string{"it", "us"}, true},
+		"one that left long ago":                      {160, map[string]peer{"it": leaving(100)}, 160, []string{"us"}, true},
+		"one that died before it was to leave":        {100, map[string]peer{"it": {leaves: second(101), changed: second(80)}}, 100, []string{"us"}, true},
+		"we ourselves, whatever we know of ourselves": {300, map[string]peer{"us": lately(10)}, 300, []string{"us"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := known(tc.heard, tc.others)
@@ -73,7 +73,7 @@ func TestWhoIsAMember(t *testing.T) {
 }
 
 func TestAStartLongAgoIsNone(t *testing.T) {
-	v := known(100, map[string]fellow{
+	v := known(100, map[string]peer{
 		"old": {joins: second(30), changed: second(99)}, "new": {joins: second(70), changed: second(99)}, "us": {version: "1", joins: second(40)},
 	})
 	want := []roster.Member{{ID: "new", Joins: second(70)}, {ID: "old"}, {ID: "us"}}
@@ -84,7 +84,7 @@ func TestAStartLongAgoIsNone(t *testing.T) {
 
 // In a silence it cannot be told who dies, and after it not who could have renewed a Lease.
 func TestASilenceKillsNobody(t *testing.T) {
-	v := known(100, map[string]fellow{"living": lately(99), "dying": lately(95), "dead": lately(80)})
+	v := known(100, map[string]peer{"living": lately(99), "dying": lately(95), "dead": lately(80)})
 	silence := second(400)
 	if got := ids(v.members(silence)); !slices.Equal(got, []string{"dying", "living", "us"}) {
 		t.Errorf("in the silence there are %q", got)
@@ -96,7 +96,7 @@ func TestASilenceKillsNobody(t *testing.T) {
 	if !v.inTouch.Equal(silence) {
 		t.Errorf("in touch since %s", v.inTouch)
 	}
-	v.see("living", fellow{version: "2", changed: second(401)})
+	v.see("living", peer{version: "2", changed: second(401)})
 	for _, tc := range []struct {
 		now  int
 		want []string
@@ -116,7 +116,7 @@ func TestASilenceKillsNobody(t *testing.T) {
 // take another for dead, neither in the outage nor after it.
 func TestAnOutageForAllKillsNobody(t *testing.T) {
 	for renewed := 100 - int(renewEvery/time.Second); renewed <= 100; renewed++ {
-		v := known(100, map[string]fellow{"it": lately(renewed)})
+		v := known(100, map[string]peer{"it": lately(renewed)})
 		for now := 100; now < 300; now++ {
 			if v.alone(second(now)) {
 				t.Fatalf("what was renewed at %d s is dead at %d s, though the last word was at 100 s", renewed, now)
@@ -131,21 +131,21 @@ func TestAnOutageForAllKillsNobody(t *testing.T) {
 
 func TestWhetherTheOthersTookUsForDead(t *testing.T) {
 	for name, tc := range map[string]struct {
-		others map[string]fellow
+		others map[string]peer
 		want   bool
 	}{
 		"nobody else":                                                     {nil, false},
-		"one that was in touch all the while":                             {map[string]fellow{"a": {inTouch: second(0), renewed: second(298)}}, true},
-		"one that was in touch for as long as the Lease lasts":            {map[string]fellow{"a": {inTouch: second(0), renewed: second(106)}}, true},
-		"one that died before it could know":                              {map[string]fellow{"a": {inTouch: second(0), renewed: second(105)}}, false},
-		"one that was away as long as we, and is not back":                {map[string]fellow{"a": {inTouch: second(0), renewed: second(103)}}, false},
-		"one that was away as long as we, and has been back for a moment": {map[string]fellow{"a": {inTouch: second(290), renewed: second(298)}}, false},
-		"one that has been back for long":                                 {map[string]fellow{"a": {inTouch: second(280), renewed: second(298)}}, true},
-		"one of several":                                                  {map[string]fellow{"a": {inTouch: second(290), renewed: second(298)}, "b": {inTouch: second(0), renewed: second(299)}}, true},
+		"one that was in touch all the while":                             {map[string]peer{"a": {inTouch: second(0), renewed: second(298)}}, true},
+		"one that was in touch for as long as the Lease lasts":            {map[string]peer{"a": {inTouch: second(0), renewed: second(106)}}, true},
+		"one that died before it could know":                              {map[string]peer{"a": {inTouch: second(0), renewed: second(105)}}, false},
+		"one that was away as long as we, and is not back":                {map[string]peer{"a": {inTouch: second(0), renewed: second(103)}}, false},
+		"one that was away as long as we, and has been back for a moment": {map[string]peer{"a": {inTouch: second(290), renewed: second(298)}}, false},
+		"one that has been back for long":                                 {map[string]peer{"a": {inTouch: second(280), renewed: second(298)}}, true},
+		"one of several":                                                  {map[string]peer{"a": {inTouch: second(290), renewed: second(298)}, "b": {inTouch: second(0), renewed: second(299)}}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := known(300, tc.others).buried(second(100), second(300)); got != tc.want {
-				t.Errorf("buried = %t, want %t", got, tc.want)
+			if got := known(300, tc.others).declaredDead(second(100), second(300)); got != tc.want {
+				t.Errorf("declaredDead = %t, want %t", got, tc.want)
 			}
 		})
 	}
@@ -153,14 +153,14 @@ func TestWhetherTheOthersTookUsForDead(t *testing.T) {
 
 func TestALeaseThatIsGone(t *testing.T) {
 	for name, tc := range map[string]struct {
-		it   fellow
+		it   peer
 		want []roster.Member
 	}{
 		"deleted by hand, or with its pod": {lately(99), []roster.Member{{ID: "us"}}},
-		"given up after it left":           {fellow{leaves: second(98), changed: second(99)}, []roster.Member{{ID: "it", Leaves: second(98)}, {ID: "us"}}},
+		"given up after it left":           {peer{leaves: second(98), changed: second(99)}, []roster.Member{{ID: "it", Leaves: second(98)}, {ID: "us"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := known(100, map[string]fellow{"it": tc.it})
+			v := known(100, map[string]peer{"it": tc.it})
 			v.lose("it", second(100))
 			v.lose("stranger", second(100))
 			for i := range tc.want {
@@ -180,35 +180,35 @@ func TestALeaseThatIsGone(t *testing.T) {
 }
 
 func TestWhatIsSeenTwiceIsNothingNew(t *testing.T) {
-	v := known(100, map[string]fellow{"it": lately(90)})
-	v.see("it", fellow{version: "1", changed: second(100)})
+	v := known(100, map[string]peer{"it": lately(90)})
+	v.see("it", peer{version: "1", changed: second(100)})
 	if got := v.all["it"].changed; !got.Equal(second(90)) {
 		t.Errorf("a Lease that did not change counts as changed at %s", got)
 	}
-	v.see("it", fellow{version: "2", changed: second(100)})
+	v.see("it", peer{version: "2", changed: second(100)})
 	if got := v.all["it"].changed; !got.Equal(second(100)) {
 		t.Errorf("one that did at %s", got)
 	}
 }
 
 func TestWhoHasDelivered(t *testing.T) {
-	until := func(delivered, changed int) fellow {
-		return fellow{delivered: second(delivered), changed: second(changed)}
+	until := func(delivered, changed int) peer {
+		return peer{delivered: second(delivered), changed: second(changed)}
 	}
 	for name, tc := range map[string]struct {
-		others map[string]fellow
+		others map[string]peer
 		now    int
 		want   bool
 	}{
 		"nobody else":                        {nil, 100, true},
-		"all":                                {map[string]fellow{"a": until(50, 99), "b": until(60, 98)}, 100, true},
-		"not all":                            {map[string]fellow{"a": until(49, 99), "b": until(60, 98)}, 100, false},
-		"one does not say":                   {map[string]fellow{"a": {changed: second(99)}}, 100, false},
-		"a dead one had not":                 {map[string]fellow{"a": until(40, 60)}, 100, false},
-		"it is dead for two minutes":         {map[string]fellow{"a": until(40, 60)}, 180, true},
-		"one that left had not":              {map[string]fellow{"a": {leaves: second(90), delivered: second(49), changed: second(89)}}, 100, false},
-		"one that left had":                  {map[string]fellow{"a": {leaves: second(90), delivered: second(50), changed: second(89)}}, 100, true},
-		"what we say ourselves is no matter": {map[string]fellow{"us": {version: "1", delivered: second(1)}}, 100, true},
+		"all":                                {map[string]peer{"a": until(50, 99), "b": until(60, 98)}, 100, true},
+		"not all":                            {map[string]peer{"a": until(49, 99), "b": until(60, 98)}, 100, false},
+		"one does not say":                   {map[string]peer{"a": {changed: second(99)}}, 100, false},
+		"a dead one had not":                 {map[string]peer{"a": until(40, 60)}, 100, false},
+		"it is dead for two minutes":         {map[string]peer{"a": until(40, 60)}, 180, true},
+		"one that left had not":              {map[string]peer{"a": {leaves: second(90), delivered: second(49), changed: second(89)}}, 100, false},
+		"one that left had":                  {map[string]peer{"a": {leaves: second(90), delivered: second(50), changed: second(89)}}, 100, true},
+		"what we say ourselves is no matter": {map[string]peer{"us": {version: "1", delivered: second(1)}}, 100, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := known(tc.now, tc.others).delivered(second(50), second(tc.now)); got != tc.want {
@@ -220,17 +220,17 @@ func TestWhoHasDelivered(t *testing.T) {
 
 func TestWhetherTheOthersHandedOver(t *testing.T) {
 	for name, tc := range map[string]struct {
-		it   fellow
+		it   peer
 		want bool
 	}{
-		"one that holds some":                     {fellow{delivered: second(49), changed: second(99)}, false},
-		"one that holds nothing":                  {fellow{delivered: second(50), changed: second(99)}, true},
-		"one that died with some":                 {fellow{delivered: second(49), changed: second(80)}, true},
-		"one that left, and still holds some":     {fellow{leaves: second(60), delivered: second(49), changed: second(80)}, false},
-		"one that left, and is not to come again": {fellow{leaves: second(60), delivered: second(49), changed: second(100).Add(-forgottenAfter)}, true},
+		"one that holds some":                     {peer{delivered: second(49), changed: second(99)}, false},
+		"one that holds nothing":                  {peer{delivered: second(50), changed: second(99)}, true},
+		"one that died with some":                 {peer{delivered: second(49), changed: second(80)}, true},
+		"one that left, and still holds some":     {peer{leaves: second(60), delivered: second(49), changed: second(80)}, false},
+		"one that left, and is not to come again": {peer{leaves: second(60), delivered: second(49), changed: second(100).Add(-forgottenAfter)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := known(100, map[string]fellow{"it": tc.it}).handedOver(second(50), second(100)); got != tc.want {
+			if got := known(100, map[string]peer{"it": tc.it}).handedOver(second(50), second(100)); got != tc.want {
 				t.Errorf("handed over = %t, want %t", got, tc.want)
 			}
 		})
@@ -238,14 +238,14 @@ func TestWhetherTheOthersHandedOver(t *testing.T) {
 }
 
 func TestWhoseLeaseIsInTheWay(t *testing.T) {
-	v := known(200, map[string]fellow{"living": lately(199), "dead": lately(81), "long dead": lately(80), "us": lately(10)})
+	v := known(200, map[string]peer{"living": lately(199), "dead": lately(81), "long dead": lately(80), "us": lately(10)})
 	if got := slices.Sorted(maps.Keys(v.abandoned(second(200)))); !slices.Equal(got, []string{"long dead"}) {
 		t.Errorf("abandoned are %q", got)
 	}
 }
 
 func TestWhenTheNextMayDie(t *testing.T) {
-	v := known(100, map[string]fellow{"a": lately(96), "b": lately(92), "dead": lately(70), "us": lately(90)})
+	v := known(100, map[string]peer{"a": lately(96), "b": lately(92), "dead": lately(70), "us": lately(90)})
 	if got := v.dies(second(100)); !got.Equal(second(104)) {
 		t.Errorf("the next may die at %s, want %s", got, second(104))
 	}
@@ -266,7 +266,7 @@ func TestTheLeaseOfAMachine(t *testing.T) {
 	}
 }
 
-func TestTheTimesOfAFleetFitTogether(t *testing.T) {
+func TestTheTimesOfMembershipFitTogether(t *testing.T) {
 	if most := deadAfter + askFirst + rampTime; most >= 20*time.Second {
 		t.Errorf("the jobs of one that was killed are polled elsewhere within %s", most)
 	}

@@ -11,56 +11,56 @@ import (
 )
 
 // follow keeps up what is known of the Leases, until ctx ends.
-func (f *Fleet) follow(ctx context.Context) {
+func (m *Membership) follow(ctx context.Context) {
 	failed := false
-	repeat(ctx, f.clock, tryAgainAfter, func(ctx context.Context) {
-		err := f.listen(ctx)
+	repeat(ctx, m.clock, tryAgainAfter, func(ctx context.Context) {
+		err := m.listen(ctx)
 		if err != nil && !failed && ctx.Err() == nil {
-			f.log.Error(err, "Could not see who shares the jobs; that stays as it is")
+			m.log.Error(err, "Could not see who shares the jobs; that stays as it is")
 		}
 		failed = err != nil
 	})
 }
 
 // listen learns which Leases there are, and then what changes, until the API server says nothing any more.
-func (f *Fleet) listen(ctx context.Context) error {
+func (m *Membership) listen(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	version, err := f.list(ctx)
+	version, err := m.list(ctx)
 	if err != nil {
 		return err
 	}
-	changes, err := f.watch(ctx, cancel, version)
+	changes, err := m.watch(ctx, cancel, version)
 	if err != nil {
 		return fmt.Errorf("watch the Leases: %w", err)
 	}
 	defer changes.Stop()
-	for f.heed(ctx, changes) {
+	for m.receive(ctx, changes) {
 	}
 	return nil
 }
 
 // watch asks for what changes after a version. An answer may go on for as long as it likes, but it has to begin soon.
-func (f *Fleet) watch(ctx context.Context, cancel context.CancelFunc, version string) (watch.Interface, error) {
+func (m *Membership) watch(ctx context.Context, cancel context.CancelFunc, version string) (watch.Interface, error) {
 	soon, over := context.WithTimeout(ctx, requestTimeout)
 	defer over()
 	began := context.AfterFunc(soon, cancel)
 	defer began()
-	return f.leases.Watch(ctx, metav1.ListOptions{LabelSelector: MemberLabel + "=" + MemberValue, ResourceVersion: version})
+	return m.leases.Watch(ctx, metav1.ListOptions{LabelSelector: MemberLabel + "=" + MemberValue, ResourceVersion: version})
 }
 
 // list takes note of all Leases, and gives the version that they have.
-func (f *Fleet) list(ctx context.Context) (version string, err error) {
+func (m *Membership) list(ctx context.Context) (version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	list, err := f.leases.List(ctx, metav1.ListOptions{LabelSelector: MemberLabel + "=" + MemberValue})
+	list, err := m.leases.List(ctx, metav1.ListOptions{LabelSelector: MemberLabel + "=" + MemberValue})
 	if err != nil {
 		return "", fmt.Errorf("list the Leases: %w", err)
 	}
-	f.mu.Lock()
-	now := f.clock.Now()
-	first := f.fellows.heard.IsZero()
-	f.fellows.hear(now)
+	m.mu.Lock()
+	now := m.clock.Now()
+	first := m.peers.heard.IsZero()
+	m.peers.hear(now)
 	there := map[string]bool{}
 	for i := range list.Items {
 		lease := &list.Items[i]
@@ -71,32 +71,32 @@ func (f *Fleet) list(ctx context.Context) (version string, err error) {
 			// much the clocks are apart, it may be: then the next renewal puts it right.
 			changed = earliest(now, later(renewedAt(lease), now.Add(-deadAfter)))
 		}
-		f.note(lease, changed)
+		m.note(lease, changed)
 	}
-	for id := range f.fellows.all {
-		if !there[id] && id != f.identity {
-			f.fellows.lose(id, now)
+	for id := range m.peers.all {
+		if !there[id] && id != m.identity {
+			m.peers.lose(id, now)
 		}
 	}
-	f.mu.Unlock()
+	m.mu.Unlock()
 	if first {
-		close(f.known)
+		close(m.known)
 	}
-	f.look.give()
+	m.look.give()
 	return list.ResourceVersion, nil
 }
 
 // note takes note of a Lease. Of ours we know from writing it. The caller holds mu.
-func (f *Fleet) note(lease *coordinationv1.Lease, changed time.Time) {
-	if id := identityOf(lease); id != "" && id != f.identity {
-		f.fellows.see(id, fellowOf(lease, changed))
+func (m *Membership) note(lease *coordinationv1.Lease, changed time.Time) {
+	if id := identityOf(lease); id != "" && id != m.identity {
+		m.peers.see(id, peerOf(lease, changed))
 	}
 }
 
-// heed takes note of one change, and tells whether more can come. Our own renewals are among them: a silence says that they do
+// receive takes note of one change, and tells whether more can come. Our own renewals are among them: a silence says that they do
 // not get through, or that the watch is dead, of which nobody else would tell.
-func (f *Fleet) heed(ctx context.Context, changes watch.Interface) bool {
-	silence := f.clock.NewTimer(staleAfter)
+func (m *Membership) receive(ctx context.Context, changes watch.Interface) bool {
+	silence := m.clock.NewTimer(staleAfter)
 	defer silence.Stop()
 	var change watch.Event
 	var open bool
@@ -111,16 +111,16 @@ func (f *Fleet) heed(ctx context.Context, changes watch.Interface) bool {
 	if !open || !ok {
 		return false
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	now := f.clock.Now()
-	f.fellows.hear(now)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.clock.Now()
+	m.peers.hear(now)
 	switch id := identityOf(lease); {
 	case change.Type != watch.Deleted:
-		f.note(lease, now)
-	case id != f.identity:
-		f.fellows.lose(id, now)
+		m.note(lease, now)
+	case id != m.identity:
+		m.peers.lose(id, now)
 	}
-	f.look.give()
+	m.look.give()
 	return true
 }

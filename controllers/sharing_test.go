@@ -33,21 +33,21 @@ func (f from) Owns(_ string, at time.Time) (mine bool, since time.Time) {
 	return true, time.Time(f)
 }
 
-// fellowOperation are the Peers of a process beside another, which says in an instant what it would say in its Lease.
-type fellowOperation struct{ *operation }
+// besideOperation are the Peers of a process beside another, which says in an instant what it would say in its Lease.
+type besideOperation struct{ *operation }
 
-func (f fellowOperation) Delivered(until time.Time) bool {
+func (f besideOperation) Delivered(until time.Time) bool {
 	now, inFlight := time.Now(), f.poller.InFlight()
 	return !DeliveredUntil(now, 900*time.Millisecond, inFlight, f.outbox.Status()).Before(until)
 }
-func (f fellowOperation) HandedOver(until time.Time) bool { return f.Delivered(until) }
+func (f besideOperation) HandedOver(until time.Time) bool { return f.Delivered(until) }
 
 func TestAHandOverCostsNoSlotAndPollsNoneTwice(t *testing.T) {
 	w := newWorld(t)
 	ids := []string{w.insertJob("10.0.0.1", 0), w.insertJob("10.0.0.2", 300*time.Millisecond), w.insertJob("10.0.0.3", 700*time.Millisecond)}
 	instant := time.Now().Add(4 * time.Second)
 	first := w.operate(func(p *Parts) { p.Ownership = until(instant) })
-	second := w.operate(func(p *Parts) { p.Ownership, p.Peers = from(instant), fellowOperation{first} })
+	second := w.operate(func(p *Parts) { p.Ownership, p.Peers = from(instant), besideOperation{first} })
 	second.leads.Store(false)
 	w.soon(func() int { return w.spreedb.Total().Polls }).Should(BeNumerically(">=", 6))
 	w.soon(func() bool { return time.Now().After(instant) }).Should(BeTrue())

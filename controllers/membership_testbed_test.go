@@ -21,19 +21,19 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/stack"
 )
 
-// harbour is where Fleets meet: a namespace, and a clock that runs as fast as the test turns it.
-type harbour struct {
+// testbed is where Memberships meet: a namespace, and a clock that runs as fast as the test turns it.
+type testbed struct {
 	*WithT
 	t         *testing.T
 	namespace string
 	api       client.WithWatch
 	clock     *clocktesting.FakeClock
 	jobs      []string
-	// convoy is among whom each job has to be one's at any time; it is not looked at while it is nil.
-	convoy []*ship
+	// covering is among whom each job has to be one's at any time; it is not looked at while it is nil.
+	covering []*replica
 }
 
-func newHarbour(t *testing.T) *harbour {
+func newTestbed(t *testing.T) *testbed {
 	t.Helper()
 	t.Parallel()
 	g := NewWithT(t)
@@ -42,8 +42,8 @@ func newHarbour(t *testing.T) *harbour {
 	}
 	api, err := client.NewWithWatch(apiServer, client.Options{Scheme: scheme})
 	g.Expect(err).NotTo(HaveOccurred())
-	h := &harbour{
-		WithT: g, t: t, namespace: fmt.Sprintf("harbour-%d", worlds.Add(1)), api: api,
+	h := &testbed{
+		WithT: g, t: t, namespace: fmt.Sprintf("testbed-%d", worlds.Add(1)), api: api,
 		clock: clocktesting.NewFakeClock(time.Now().UTC().Truncate(time.Microsecond)),
 	}
 	for range 200 {
@@ -53,42 +53,42 @@ func newHarbour(t *testing.T) *harbour {
 	return h
 }
 
-// ship is a Fleet of a process that runs in this one.
-type ship struct {
-	*Fleet
-	// sink ends it without a word; it may be called again.
-	sink func()
+// replica is a Membership of a process that runs in this one.
+type replica struct {
+	*Membership
+	// kill ends it without a word; it may be called again.
+	kill func()
 	// delivered is what it says of itself, changes how often it said that jobs may have moved.
 	delivered atomic.Pointer[time.Time]
 	changes   atomic.Int64
 }
 
-// launch starts a process, which reaches the API server over config.
-func (h *harbour) launch(identity string, config *rest.Config) *ship {
+// start starts a process, which reaches the API server over config.
+func (h *testbed) start(identity string, config *rest.Config) *replica {
 	h.t.Helper()
-	fleet, err := NewFleet(config, h.namespace, identity, h.clock, logr.Discard())
+	m, err := NewMembership(config, h.namespace, identity, h.clock, logr.Discard())
 	h.Expect(err).NotTo(HaveOccurred())
-	s := &ship{Fleet: fleet}
+	s := &replica{Membership: m}
 	s.delivered.Store(&time.Time{})
-	fleet.DeliveredUntil = func() time.Time { return *s.delivered.Load() }
-	fleet.Changed = func() { s.changes.Add(1) }
+	m.DeliveredUntil = func() time.Time { return *s.delivered.Load() }
+	m.Changed = func() { s.changes.Add(1) }
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = fleet.Start(ctx) })
-	s.sink = func() { cancel(); running.Wait() }
-	h.t.Cleanup(s.sink)
+	running.Go(func() { _ = m.Start(ctx) })
+	s.kill = func() { cancel(); running.Wait() }
+	h.t.Cleanup(s.kill)
 	return s
 }
 
 // tick is how far the clock is turned at a time.
 const tick = 100 * time.Millisecond
 
-// sails awaits something, while time passes quickly.
-func (h *harbour) sails(patience time.Duration, what func() bool, message ...any) {
+// soon awaits something, while time passes quickly.
+func (h *testbed) soon(patience time.Duration, what func() bool, message ...any) {
 	h.t.Helper()
 	until := h.clock.Now().Add(patience)
 	h.Eventually(func() bool {
-		if some, several := h.owned(h.clock.Now(), h.convoy...); h.convoy != nil && (some != len(h.jobs) || several > 0) {
+		if some, several := h.owned(h.clock.Now(), h.covering...); h.covering != nil && (some != len(h.jobs) || several > 0) {
 			h.t.Fatalf("%d jobs of %d have a process, and %d have several", some, len(h.jobs), several)
 		}
 		if what() {
@@ -102,14 +102,14 @@ func (h *harbour) sails(patience time.Duration, what func() bool, message ...any
 }
 
 // passes lets time pass.
-func (h *harbour) passes(d time.Duration) {
+func (h *testbed) passes(d time.Duration) {
 	h.t.Helper()
 	until := h.clock.Now().Add(d)
-	h.sails(d+tick, func() bool { return !h.clock.Now().Before(until) })
+	h.soon(d+tick, func() bool { return !h.clock.Now().Before(until) })
 }
 
 // share is how many of the jobs a process has at an instant.
-func (h *harbour) share(s *ship, at time.Time) (n int) {
+func (h *testbed) share(s *replica, at time.Time) (n int) {
 	for _, id := range h.jobs {
 		if mine, _ := s.Owns(id, at); mine {
 			n++
@@ -119,10 +119,10 @@ func (h *harbour) share(s *ship, at time.Time) (n int) {
 }
 
 // owned counts the jobs that some of the processes have, and those that several have.
-func (h *harbour) owned(at time.Time, ships ...*ship) (some, several int) {
+func (h *testbed) owned(at time.Time, replicas ...*replica) (some, several int) {
 	for _, id := range h.jobs {
 		n := 0
-		for _, s := range ships {
+		for _, s := range replicas {
 			if mine, _ := s.Owns(id, at); mine {
 				n++
 			}
@@ -134,10 +134,10 @@ func (h *harbour) owned(at time.Time, ships ...*ship) (some, several int) {
 }
 
 // shared tells whether each job is one process's.
-func (h *harbour) shared(ships ...*ship) func() bool {
+func (h *testbed) shared(replicas ...*replica) func() bool {
 	return func() bool {
-		some, several := h.owned(h.clock.Now(), ships...)
-		for _, s := range ships {
+		some, several := h.owned(h.clock.Now(), replicas...)
+		for _, s := range replicas {
 			if h.share(s, h.clock.Now()) == 0 {
 				return false
 			}
@@ -147,35 +147,35 @@ func (h *harbour) shared(ships ...*ship) func() bool {
 }
 
 // has tells whether a process has all the jobs.
-func (h *harbour) has(s *ship) func() bool {
+func (h *testbed) has(s *replica) func() bool {
 	return func() bool { return h.share(s, h.clock.Now()) == len(h.jobs) }
 }
 
 // leaseOf is the Lease of a process.
-func (h *harbour) leaseOf(identity string) (*coordinationv1.Lease, error) {
+func (h *testbed) leaseOf(identity string) (*coordinationv1.Lease, error) {
 	var lease coordinationv1.Lease
 	err := h.api.Get(h.t.Context(), client.ObjectKey{Namespace: h.namespace, Name: memberLease(identity)}, &lease)
 	return &lease, err
 }
 
 // handedOver says that each job has had one process at each instant since one.
-func (h *harbour) handedOver(since time.Time, ships ...*ship) {
+func (h *testbed) handedOver(since time.Time, replicas ...*replica) {
 	h.t.Helper()
 	for at := since; !at.After(h.clock.Now()); at = at.Add(tick / 2) {
-		if some, several := h.owned(at, ships...); some != len(h.jobs) || several > 0 {
+		if some, several := h.owned(at, replicas...); some != len(h.jobs) || several > 0 {
 			h.t.Fatalf("%s after it began, %d jobs of %d had a process, and %d had several", at.Sub(since), some, len(h.jobs), several)
 		}
 	}
 }
 
 // through is a config for the API server that leads over a link.
-func (h *harbour) through(link *stack.Link) *rest.Config {
+func (h *testbed) through(link *stack.Link) *rest.Config {
 	config := rest.CopyConfig(apiServer)
 	config.Host = "https://" + link.Addr()
 	return config
 }
 
-func (h *harbour) link() *stack.Link {
+func (h *testbed) link() *stack.Link {
 	h.t.Helper()
 	link, err := (&stack.Stack{Config: apiServer}).LinkToAPIServer()
 	h.Expect(err).NotTo(HaveOccurred())
