@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/soundcheck-io/latency-operator/hack/bench/spreedb"
 )
@@ -51,20 +52,28 @@ func (t *trial) run(ctx context.Context) (res result, err error) {
 		}
 		res.Restart.StopSeconds = operator.stopped.Seconds()
 	}
-	if !t.opts.Floor {
-		return res, nil
+	if t.opts.Floor {
+		floor, err := t.start(t.startFloor)
+		if err != nil {
+			return res, err
+		}
+		defer floor.program.kill()
+		if err := floor.measure(ctx, min(floorSettles, t.opts.Settle)); err != nil {
+			return res, err
+		}
+		res.compare(&floor.figures, floor.problems)
 	}
-	floor, err := t.start(t.startFloor)
-	if err != nil {
-		return res, err
-	}
-	defer floor.program.kill()
-	if err := floor.measure(ctx, min(floorSettles, t.opts.Settle)); err != nil {
-		return res, err
-	}
-	res.Floor = &floor.figures
-	res.CPURatio = ratio(res.Operator.CPUPerPollMicros, res.Floor.CPUPerPollMicros)
+	// What surrounds the programs does not know whose request it refused.
+	res.Problems = slices.Concat(res.Problems, t.database.problems(), t.spreedb.Problems())
 	return res, nil
+}
+
+// compare puts the floor beside the operator. A floor that is not to be believed makes the ratio worthless, so that its problems
+// are those of the result.
+func (res *result) compare(floor *figures, problems []string) {
+	res.Floor = floor
+	res.CPURatio = ratio(res.Operator.CPUPerPollMicros, floor.CPUPerPollMicros)
+	res.Problems = append(res.Problems, problems...)
 }
 
 // start starts a program, and has SpreeDB note what it does.
@@ -95,7 +104,7 @@ func (t *trial) again(ctx context.Context, res *result) (*restart, error) {
 	}
 	came := &restart{FirstPollSeconds: m.figures.FirstPollSeconds, PeakInFlight: m.ledger.Peak(), PeakPerSecond: m.ledger.Rush()}
 	if err := m.program.stop(ctx); err != nil {
-		m.problems = append(m.problems, err.Error())
+		m.suspect("%v", err)
 	}
 	res.Problems = append(res.Problems, m.problems...)
 	return came, nil

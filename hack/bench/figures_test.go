@@ -227,6 +227,39 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+func TestAFloorThatIsNotToBeBelievedIsAProblemOfTheResult(t *testing.T) {
+	for name, tc := range map[string]struct {
+		operator, floor []string
+		want            []string
+	}{
+		"both are well":       {nil, nil, nil},
+		"the operator is not": {[]string{"operator: x"}, nil, []string{"operator: x"}},
+		"the floor is not":    {nil, []string{"floor: y"}, []string{"floor: y"}},
+		"neither is":          {[]string{"operator: x"}, []string{"floor: y", "floor: z"}, []string{"operator: x", "floor: y", "floor: z"}},
+	} {
+		res := result{Operator: figures{CPUPerPollMicros: 150}, Problems: tc.operator}
+		res.compare(&figures{CPUPerPollMicros: 100}, tc.floor)
+		if diff := cmp.Diff(tc.want, res.Problems); diff != "" || res.CPURatio != 1.5 || res.Floor == nil {
+			t.Errorf("%s: %s, ratio %g", name, diff, res.CPURatio)
+		}
+	}
+	m := measurement{program: &program{name: "floor"}}
+	m.suspect("%d of %d jobs were not polled within %s", 3, 100, time.Minute)
+	if want := []string{"floor: 3 of 100 jobs were not polled within 1m0s"}; !slices.Equal(m.problems, want) {
+		t.Errorf("got %q", m.problems)
+	}
+}
+
+func TestAPollWithoutASampleIsDoubted(t *testing.T) {
+	for f, want := range map[[2]int]string{
+		{300, 300}: "", {0, 0}: "", {300, 299}: "300 slots were polled, 299 have a sample", {299, 300}: "299 slots were polled, 300 have a sample",
+	} {
+		if got := (&figures{Measured: f[0], Stored: f[1]}).doubt(); got != want {
+			t.Errorf("%v: got %q, want %q", f, got, want)
+		}
+	}
+}
+
 func TestRatesAndNumbers(t *testing.T) {
 	got := perSecond(map[string]int64{"a": 5, "b": 5}, map[string]int64{"a": 25, "b": 5, "c": 10}, 10)
 	if diff := cmp.Diff(map[string]float64{"a": 2, "c": 1}, got); diff != "" {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/soundcheck-io/latency-operator/hack/bench/spreedb"
@@ -28,8 +27,13 @@ type measurement struct {
 	figures figures
 	// stopped is how long the program took to end.
 	stopped time.Duration
-	// problems say why the figures are not to be believed.
+	// problems are what suspect noted.
 	problems []string
+}
+
+// suspect notes why the figures are not to be believed.
+func (m *measurement) suspect(format string, args ...any) {
+	m.problems = append(m.problems, m.program.name+": "+fmt.Sprintf(format, args...))
 }
 
 // measure takes a program that has just been started through the window, and stops it.
@@ -54,7 +58,7 @@ func (m *measurement) measure(ctx context.Context, settle time.Duration) error {
 	m.figures.PeakInFlight, m.figures.PeakPerSecond = m.ledger.Peak(), m.ledger.Rush()
 	stopping := time.Now()
 	if err := m.program.stop(ctx); err != nil {
-		m.problems = append(m.problems, err.Error())
+		m.suspect("%v", err)
 	}
 	m.stopped = time.Since(stopping)
 	return m.account(ctx, window, from)
@@ -73,7 +77,7 @@ func (m *measurement) awaitFirstPolls(ctx context.Context) error {
 		default:
 		}
 		if time.Now().After(deadline) {
-			m.problems = append(m.problems, fmt.Sprintf("%d of %d jobs were not polled within %s", jobs-m.ledger.Polled(), jobs, patience))
+			m.suspect("%d of %d jobs were not polled within %s", jobs-m.ledger.Polled(), jobs, patience)
 			return nil
 		}
 		if err := m.wait(ctx, 50*time.Millisecond); err != nil {
@@ -152,7 +156,7 @@ func (m *measurement) observe(ctx context.Context, from time.Time) error {
 		return err
 	}
 	if err := profiles(); err != nil {
-		m.problems = append(m.problems, err.Error())
+		m.suspect("%v", err)
 	}
 	writesAfter, err := apiWrites(ctx, m.kube.RESTClient())
 	if err != nil {
@@ -229,9 +233,8 @@ func (m *measurement) account(ctx context.Context, window *spreedb.Window, from 
 	if at := m.database.sampled(m.jobs); at.After(m.program.began) {
 		f.FirstSampleSeconds = at.Sub(m.program.began).Seconds()
 	}
-	m.problems = append(m.problems, slices.Concat(m.database.problems(), m.spreedb.Problems())...)
-	if f.Measured != f.Stored && m.program.name == "operator" {
-		m.problems = append(m.problems, fmt.Sprintf("%d slots were polled, %d have a sample", f.Measured, f.Stored))
+	if doubt := f.doubt(); doubt != "" {
+		m.suspect("%s", doubt)
 	}
 	return nil
 }

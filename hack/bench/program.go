@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -124,14 +123,14 @@ func (p *program) ended() error {
 	return nil
 }
 
-// stop ends the processes in good order.
+// stop ends the processes in good order. Its error is one line.
 func (p *program) stop(ctx context.Context) error {
 	for _, process := range p.processes {
 		_ = process.Process.Signal(syscall.SIGTERM)
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
-	var errs []error
+	var badly []string
 	for _, process := range p.processes {
 		select {
 		case <-process.Done():
@@ -140,10 +139,13 @@ func (p *program) stop(ctx context.Context) error {
 			<-process.Done()
 		}
 		if code := process.ProcessState.ExitCode(); code != 0 {
-			errs = append(errs, fmt.Errorf("the %s did not end well: %s", p.name, process.ProcessState))
+			badly = append(badly, process.ProcessState.String())
 		}
 	}
-	return errors.Join(errs...)
+	if len(badly) > 0 {
+		return fmt.Errorf("did not end well: %s", strings.Join(badly, ", "))
+	}
+	return nil
 }
 
 // kill ends what still runs.

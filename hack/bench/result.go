@@ -91,6 +91,14 @@ type figures struct {
 	MachineBusy float64 `json:"machineBusy"`
 }
 
+// doubt says how the figures contradict each other; empty if they do not.
+func (f *figures) doubt() string {
+	if f.Measured != f.Stored {
+		return fmt.Sprintf("%d slots were polled, %d have a sample", f.Measured, f.Stored)
+	}
+	return ""
+}
+
 // restart is how a second process came to jobs that the first had measured.
 type restart struct {
 	// StopSeconds is how long the first took to end after SIGTERM, FirstPollSeconds how long the second took from its start until
