@@ -45,7 +45,7 @@ func TestBench(t *testing.T) {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}
-	if res.CPURatio <= 0 || res.Operator.APIWrites["latencyjobs/status"] <= 0 || res.Operator.FirstSampleSeconds < res.Operator.FirstPollSeconds-1 {
+	if res.CPURatio <= 0 || res.Operator.APIWrites["latencyjobs/status"] <= 0 || *res.Operator.FirstSampleSeconds < res.Operator.FirstPollSeconds-1 {
 		t.Errorf("%+v", res)
 	}
 	if again := res.Restart; again.FirstPollSeconds <= 0 || again.PeakInFlight < 5 || again.PeakPerSecond < 100 || again.StopSeconds <= 0 {

@@ -192,7 +192,7 @@ func TestTargets(t *testing.T) {
 		}
 		l.Replicas = 1
 		return result{Load: l, CPURatio: 1.3, Floor: &figures{}, Operator: figures{
-			Slots: 100_000, LatenessMillis: lateness{P99: 50}, APIWritesPerPoll: 0.01, SupabasePerPoll: 0.005, KiBPerJob: 10, FirstSampleSeconds: 25,
+			Slots: 100_000, Polls: 100_000, LatenessMillis: lateness{P99: 50}, APIWritesPerPoll: 0.01, SupabasePerPoll: 0.005, KiBPerJob: 10, FirstSampleSeconds: new(25.0),
 		}}
 	}
 	for name, tc := range map[string]struct {
@@ -200,17 +200,22 @@ func TestTargets(t *testing.T) {
 		spoil  func(*result)
 		missed string
 	}{
-		"all is well":                {load{Jobs: 5000}, func(*result) {}, ""},
-		"one slot":                   {load{Jobs: 5000}, func(r *result) { r.Operator.Unmeasured = 1 }, "share of slots unmeasured"},
-		"one in a thousand":          {load{Jobs: 50000}, func(r *result) { r.Operator.Unmeasured = 100 }, ""},
-		"more than that":             {load{Jobs: 50000}, func(r *result) { r.Operator.Unmeasured = 101 }, "share of slots unmeasured"},
-		"late":                       {load{Jobs: 5000}, func(r *result) { r.Operator.LatenessMillis.P99 = 50.1 }, "lateness p99 in ms"},
-		"dear":                       {load{Jobs: 20000}, func(r *result) { r.CPURatio = 1.51 }, "CPU per poll to the floor's"},
-		"without a floor":            {load{Jobs: 20000}, func(r *result) { r.CPURatio, r.Floor = 0, nil }, ""},
-		"hanging may cost":           {load{Jobs: 5000, Hanging: 500}, func(r *result) { r.CPURatio = 9 }, ""},
-		"two at once":                {load{Jobs: 50000}, func(r *result) { r.Operator.KiBPerJob, r.Operator.APIWritesPerPoll = 11, 0.02 }, "API writes per poll, memory per job in KiB"},
-		"chatty":                     {load{Jobs: 50000}, func(r *result) { r.Operator.SupabasePerPoll = 0.006 }, "Supabase requests per poll"},
-		"a slow start":               {load{Jobs: 5000}, func(r *result) { r.Operator.FirstSampleSeconds = 25.1 }, "start to every job's first sample in s"},
+		"all is well":              {load{Jobs: 5000}, func(*result) {}, ""},
+		"one slot":                 {load{Jobs: 5000}, func(r *result) { r.Operator.Unmeasured = 1 }, "share of slots unmeasured"},
+		"one in a thousand":        {load{Jobs: 50000}, func(r *result) { r.Operator.Unmeasured = 100 }, ""},
+		"more than that":           {load{Jobs: 50000}, func(r *result) { r.Operator.Unmeasured = 101 }, "share of slots unmeasured"},
+		"late":                     {load{Jobs: 5000}, func(r *result) { r.Operator.LatenessMillis.P99 = 50.1 }, "lateness p99 in ms"},
+		"dear":                     {load{Jobs: 20000}, func(r *result) { r.CPURatio = 1.51 }, "CPU per poll to the floor's"},
+		"without a floor":          {load{Jobs: 20000}, func(r *result) { r.CPURatio, r.Floor = 0, nil }, ""},
+		"hanging may cost":         {load{Jobs: 5000, Hanging: 500}, func(r *result) { r.CPURatio = 9 }, ""},
+		"two at once":              {load{Jobs: 50000}, func(r *result) { r.Operator.KiBPerJob, r.Operator.APIWritesPerPoll = 11, 0.02 }, "API writes per poll, memory per job in KiB"},
+		"chatty":                   {load{Jobs: 50000}, func(r *result) { r.Operator.SupabasePerPoll = 0.006 }, "Supabase requests per poll"},
+		"a floor without polls":    {load{Jobs: 20000}, func(r *result) { r.CPURatio = 0 }, "CPU per poll to the floor's"},
+		"a slow start":             {load{Jobs: 5000}, func(r *result) { r.Operator.FirstSampleSeconds = new(25.1) }, "start to every job's first sample in s"},
+		"a job without a sample":   {load{Jobs: 5000}, func(r *result) { r.Operator.FirstSampleSeconds = new(0.0) }, "start to every job's first sample in s"},
+		"the database cannot tell": {load{Jobs: 5000}, func(r *result) { r.Operator.FirstSampleSeconds = nil }, ""},
+		"nothing measured": {load{Jobs: 20000}, func(r *result) { r.Operator = figures{} },
+			"share of slots unmeasured, lateness p99 in ms, API writes per poll, Supabase requests per poll, memory per job in KiB"},
 		"not to be believed":         {load{Jobs: 5000}, func(r *result) { r.Problems = []string{"x"} }, "problems"},
 		"all in one second":          {load{Jobs: 3000, Phases: phasesSecond}, func(r *result) { r.Operator.Unmeasured = 1 }, "share of slots unmeasured"},
 		"nothing promised":           {load{Jobs: 777}, func(r *result) { r.Operator.Unmeasured = 777 }, ""},
@@ -247,6 +252,41 @@ func TestAFloorThatIsNotToBeBelievedIsAProblemOfTheResult(t *testing.T) {
 	m.suspect("%d of %d jobs were not polled within %s", 3, 100, time.Minute)
 	if want := []string{"floor: 3 of 100 jobs were not polled within 1m0s"}; !slices.Equal(m.problems, want) {
 		t.Errorf("got %q", m.problems)
+	}
+}
+
+func TestWhatIsNotKnownIsSaidSo(t *testing.T) {
+	for want, c := range map[string]check{
+		"x: 1.234, at most 1.4: met":      {What: "x", Is: 1.234, AtMost: 1.4, Met: true},
+		"x: 1.5, at most 1.4: MISSED":     {What: "x", Is: 1.5, AtMost: 1.4},
+		"x: unknown, at most 1.4: MISSED": {What: "x", AtMost: 1.4, Unknown: true},
+		"problems: 2, at most 0: MISSED":  {What: "problems", Is: 2},
+		"problems: 0, at most 0: met":     {What: "problems", Met: true},
+		"x: 0.00123, at most 0.02: met":   {What: "x", Is: 0.00123, AtMost: 0.02, Met: true},
+	} {
+		if got := c.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	for want, s := range map[string]*float64{"": nil, "never": new(0.0), "12.3 s": new(12.34)} {
+		if got := sinceStart(s); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestTheColumnOfFirstSamplesIsAboutSamples(t *testing.T) {
+	for want, first := range map[string]*float64{"": nil, "never": new(0.0), "3.0 s": new(3.0)} {
+		r := report{Results: []result{{Load: load{Jobs: 1}, Operator: figures{FirstPollSeconds: 2, FirstSampleSeconds: first}}}}
+		var text strings.Builder
+		if err := r.print(&text); err != nil {
+			t.Fatal(err)
+		}
+		header, row, _ := strings.Cut(strings.Trim(text.String(), "\n"), "\n")
+		at := strings.Index(header, "FIRST SAMPLES")
+		if got := strings.TrimSpace(string([]rune(row)[at:])); got != want {
+			t.Errorf("got %q, want %q, in %s", got, want, text.String())
+		}
 	}
 }
 

@@ -218,6 +218,18 @@ func (m *measurement) compare(before, after reading) {
 	f.MachineBusy = after.machine.busySince(before.machine)
 }
 
+// firstSample is what figures.FirstSampleSeconds is to be, if there were no samples before.
+func (m *measurement) firstSample() *float64 {
+	at, known := m.database.sampled(m.jobs)
+	switch {
+	case !known:
+		return nil
+	case at.IsZero():
+		return new(float64)
+	}
+	return new(at.Sub(m.program.began).Seconds())
+}
+
 // account counts what became of the slots, once the program has ended.
 func (m *measurement) account(ctx context.Context, window *spreedb.Window, from time.Time) (err error) {
 	f := &m.figures
@@ -230,8 +242,8 @@ func (m *measurement) account(ctx context.Context, window *spreedb.Window, from 
 		return err
 	}
 	f.Ignored = m.database.ignored()
-	if at := m.database.sampled(m.jobs); at.After(m.program.began) {
-		f.FirstSampleSeconds = at.Sub(m.program.began).Seconds()
+	if m.program.name == operatorName {
+		f.FirstSampleSeconds = m.firstSample()
 	}
 	if doubt := f.doubt(); doubt != "" {
 		m.suspect("%s", doubt)

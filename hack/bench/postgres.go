@@ -64,7 +64,7 @@ func (p *postgres) stored(ctx context.Context, from, to time.Time) (n int, err e
 	return n, nil
 }
 
-func (p *postgres) sampled(population) time.Time { return time.Time{} }
+func (p *postgres) sampled(population) (time.Time, bool) { return time.Time{}, false }
 
 func (p *postgres) ignored() int64 { return 0 }
 

@@ -18,6 +18,9 @@ import (
 // stopPatience is longer than the operator takes to end.
 const stopPatience = 60 * time.Second
 
+// operatorName is the name of the program that makes the first samples.
+const operatorName = "operator"
+
 // program is what is measured: the operator, in one process or several, or the floor.
 type program struct {
 	name      string
@@ -57,7 +60,7 @@ func compile(ctx context.Context, dir string, opts *options, r *reporter) (b bin
 
 // startOperator starts the operator with its defaults, as often as there are replicas.
 func (t *trial) startOperator() (*program, error) {
-	p := &program{name: "operator", began: time.Now()}
+	p := &program{name: operatorName, began: time.Now()}
 	for i := range t.load.Replicas {
 		name := fmt.Sprintf("latency-operator-%d", i)
 		dir := filepath.Join(t.Dir, name)

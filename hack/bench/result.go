@@ -73,9 +73,10 @@ type figures struct {
 	Supabase map[string]float64 `json:"supabase,omitempty"`
 
 	// FirstPollSeconds is the time from the start of the process until every job was polled, FirstSampleSeconds until a sample of
-	// every job whose target does not hang was stored; 0 if it did not happen, or nobody could tell.
-	FirstPollSeconds   float64 `json:"firstPollSeconds"`
-	FirstSampleSeconds float64 `json:"firstSampleSeconds"`
+	// every job whose target does not hang was stored; 0 if it did not happen. FirstSampleSeconds is nil where nobody can tell:
+	// PostgreSQL does not keep when a row came, and what the operator has stored the floor cannot be the first to.
+	FirstPollSeconds   float64  `json:"firstPollSeconds"`
+	FirstSampleSeconds *float64 `json:"firstSampleSeconds,omitempty"`
 	// Measured is how many slots of the window were polled, Stored how many have a sample after the program has ended. Ignored
 	// counts samples, of the whole run, that were sent again.
 	Measured int   `json:"measured"`

@@ -34,8 +34,9 @@ type surroundings struct {
 type database interface {
 	// stored counts the samples that were due from an instant on and before another.
 	stored(ctx context.Context, from, to time.Time) (int, error)
-	// sampled is when the last of the jobs got its first sample; zero where that is not known.
-	sampled(jobs population) time.Time
+	// sampled is when the last of the jobs whose targets do not hang got its first sample; zero if one of them has none. It tells
+	// whether the database knows that.
+	sampled(jobs population) (last time.Time, known bool)
 	// ignored counts samples that were sent again; 0 where that is not known.
 	ignored() int64
 	// problems are requests that were refused.
@@ -113,20 +114,20 @@ func (m inMemory) stored(_ context.Context, from, to time.Time) (int, error) {
 	return m.Stored(from, to), nil
 }
 
-func (m inMemory) sampled(jobs population) (last time.Time) {
+func (m inMemory) sampled(jobs population) (last time.Time, known bool) {
 	for i, row := range jobs.rows {
 		if jobs.devices[i].Hangs {
 			continue
 		}
 		at := m.Sampled(row.ID)
 		if at.IsZero() {
-			return at
+			return at, true
 		}
 		if at.After(last) {
 			last = at
 		}
 	}
-	return last
+	return last, true
 }
 
 func (m inMemory) ignored() int64 { return m.Ignored() }

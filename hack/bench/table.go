@@ -36,8 +36,8 @@ var lines = []line{
 	{"  per poll", func(f *figures) string { return fmt.Sprintf("%.4f", f.APIWritesPerPoll) }},
 	{"Supabase requests per second", func(f *figures) string { return fmt.Sprintf("%.2f", f.SupabasePerSecond) }},
 	{"  per poll", func(f *figures) string { return fmt.Sprintf("%.4f", f.SupabasePerPoll) }},
-	{"start to every job's first poll", func(f *figures) string { return seconds(f.FirstPollSeconds) }},
-	{"  to every job's first sample", func(f *figures) string { return seconds(f.FirstSampleSeconds) }},
+	{"start to every job's first poll", func(f *figures) string { return sinceStart(&f.FirstPollSeconds) }},
+	{"  to every job's first sample", func(f *figures) string { return sinceStart(f.FirstSampleSeconds) }},
 	{"requests at SpreeDB at once, at most", func(f *figures) string { return grouped(f.PeakInFlight) }},
 	{"  in the busiest second", func(f *figures) string { return grouped(f.PeakPerSecond) }},
 	{"cores of etcd and kube-apiserver", func(f *figures) string { return fmt.Sprintf("%.2f", f.ControlPlaneCores) }},
@@ -102,7 +102,7 @@ func (r *report) print(to io.Writer) error {
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%s of %s\t%.1f ms\t%.1f ms\t%.1f ms\t%.0f µs\t%s\t%.1f\t%.4f\t%.4f\t%s\t%s\n",
 			res.Load, grouped(f.Unmeasured), grouped(f.Slots), f.LatenessMillis.P50, f.LatenessMillis.P99, f.LatenessMillis.Max, f.CPUPerPollMicros,
-			toFloor, f.KiBPerJob, f.APIWritesPerPoll, f.SupabasePerPoll, seconds(cmp.Or(f.FirstSampleSeconds, f.FirstPollSeconds)), mark)
+			toFloor, f.KiBPerJob, f.APIWritesPerPoll, f.SupabasePerPoll, sinceStart(f.FirstSampleSeconds), mark)
 	}
 	return w.Flush()
 }
@@ -124,11 +124,15 @@ func shares(all []float64) string {
 
 func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
 
-func seconds(s float64) string {
-	if s == 0 {
+// sinceStart says how many seconds something took; 0 if it did not happen, and nil if nobody knows.
+func sinceStart(seconds *float64) string {
+	switch {
+	case seconds == nil:
 		return ""
+	case *seconds == 0:
+		return "never"
 	}
-	return fmt.Sprintf("%.1f s", s)
+	return fmt.Sprintf("%.1f s", *seconds)
 }
 
 // rates lists parts, the largest first.

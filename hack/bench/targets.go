@@ -33,6 +33,8 @@ type check struct {
 	Is     float64 `json:"is"`
 	AtMost float64 `json:"atMost"`
 	Met    bool    `json:"met"`
+	// Unknown tells that nothing was measured that Is could be, so that nothing is met either.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 // String says it in a line.
@@ -41,7 +43,11 @@ func (c check) String() string {
 	if !c.Met {
 		verdict = "MISSED"
 	}
-	return fmt.Sprintf("%s: %.4g, at most %.4g: %s", c.What, c.Is, c.AtMost, verdict)
+	is := fmt.Sprintf("%.4g", c.Is)
+	if c.Unknown {
+		is = "unknown"
+	}
+	return fmt.Sprintf("%s: %s, at most %.4g: %s", c.What, is, c.AtMost, verdict)
 }
 
 // checks compare a result with what is promised about its load: nothing where nothing is. Figures that are not to be believed
@@ -61,26 +67,26 @@ func checks(res result, cadence time.Duration) []check {
 
 func (t target) check(res result) (all []check) {
 	f := res.Operator
-	add := func(what string, is, most float64) {
-		all = append(all, check{What: what, Is: is, AtMost: most, Met: is <= most})
+	add := func(what string, is, most float64, known bool) {
+		all = append(all, check{What: what, Is: is, AtMost: most, Met: known && is <= most, Unknown: !known})
 	}
-	add("share of slots unmeasured", ratio(float64(f.Unmeasured), float64(f.Slots)), t.unmeasured)
-	promised := func(what string, is, most float64) {
+	promised := func(what string, is, most float64, known bool) {
 		if most > 0 {
-			add(what, is, most)
+			add(what, is, most, known)
 		}
 	}
-	promised("lateness p99 in ms", f.LatenessMillis.P99, t.lateness)
+	add("share of slots unmeasured", ratio(float64(f.Unmeasured), float64(f.Slots)), t.unmeasured, f.Slots > 0)
+	promised("lateness p99 in ms", f.LatenessMillis.P99, t.lateness, f.Slots > f.Unmeasured)
 	if res.Floor != nil {
-		promised("CPU per poll to the floor's", res.CPURatio, t.cpuRatio)
+		promised("CPU per poll to the floor's", res.CPURatio, t.cpuRatio, res.CPURatio > 0)
 	}
-	promised("API writes per poll", f.APIWritesPerPoll, t.apiWrites)
-	promised("Supabase requests per poll", f.SupabasePerPoll, t.supabase)
-	promised("memory per job in KiB", f.KiBPerJob, t.kibPerJob)
-	if f.FirstSampleSeconds > 0 {
-		promised("start to every job's first sample in s", f.FirstSampleSeconds, t.firstSamplesWithinSecond)
+	promised("API writes per poll", f.APIWritesPerPoll, t.apiWrites, f.Polls > 0)
+	promised("Supabase requests per poll", f.SupabasePerPoll, t.supabase, f.Polls > 0)
+	promised("memory per job in KiB", f.KiBPerJob, t.kibPerJob, f.KiBPerJob > 0)
+	if first := f.FirstSampleSeconds; first != nil {
+		promised("start to every job's first sample in s", *first, t.firstSamplesWithinSecond, *first > 0)
 	}
-	add("problems", float64(len(res.Problems)), 0)
+	add("problems", float64(len(res.Problems)), 0, true)
 	return all
 }
 
