@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -271,6 +273,30 @@ func TestWhatIsNotKnownIsSaidSo(t *testing.T) {
 	for want, s := range map[string]*float64{"": nil, "never": new(0.0), "12.3 s": new(12.34)} {
 		if got := sinceStart(s); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	met, notMet := []check{{What: "x", Met: true}}, []check{{What: "x", Met: true}, {What: "y"}}
+	for name, tc := range map[string]struct {
+		results []result
+		err     error
+		want    int
+	}{
+		"all is well":                  {[]result{{Targets: met}, {}}, nil, 0},
+		"a target was missed":          {[]result{{Targets: notMet}, {Targets: met}}, nil, 1},
+		"a problem":                    {[]result{{}, {Problems: []string{"x"}}}, nil, 1},
+		"it could not measure":         {nil, errors.New("x"), 2},
+		"it could not, after bad news": {[]result{{Targets: notMet}}, errors.New("x"), 2},
+		"somebody stopped it":          {nil, context.Canceled, 2},
+	} {
+		r := &report{Results: tc.results}
+		if tc.err != nil {
+			r = nil // as run returns it
+		}
+		if got := exitCode(r, tc.err); got != tc.want {
+			t.Errorf("%s: got %d, want %d", name, got, tc.want)
 		}
 	}
 }

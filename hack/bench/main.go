@@ -34,11 +34,11 @@ type options struct {
 	Restart  bool          `help:"Restart the operator after it was measured, and see how it comes back."`
 	Floor    bool          `default:"true" negatable:"" help:"Measure the least that a program has to do as well, for comparison."`
 	Binary   string        `help:"The operator to measure. Default: compile it." placeholder:"FILE"`
-	Profile  string        `help:"Keep CPU and heap profiles of the operator here." placeholder:"DIR"`
+	Profile  string        `help:"Keep CPU and heap profiles of the operator here. What they cost is part of the figures." placeholder:"DIR"`
 	JSON     string        `name:"json" help:"Write the figures here, as JSON." placeholder:"FILE"`
 	Plot     string        `help:"Draw cost and lateness over the number of jobs here, as SVG." placeholder:"FILE"`
 	Log      string        `help:"Keep the programs' log here." placeholder:"FILE"`
-	Targets  bool          `help:"Compare with what is promised, and exit with 1 if it is not met."`
+	Targets  bool          `help:"Compare with what is promised, and exit with 1 if that is not met."`
 	Seed     uint64        `default:"1" help:"Seed of everything random."`
 
 	// env adds to the operator's environment, for the test.
@@ -70,7 +70,7 @@ func (o *options) Validate() error {
 
 func main() {
 	var opts options
-	kong.Parse(&opts, kong.Name("bench"), kong.Description("Measures the operator under load. Exits with 1 if a target was missed, and with 2 if it could not measure."))
+	kong.Parse(&opts, kong.Name("bench"), kong.Description("Measures the operator under load. Exits with 1 if a target was missed or figures are not to be believed, and with 2 if it could not measure."))
 	debug.SetGCPercent(400) // SpreeDB and the tables are in this process, and must not be what is measured
 	ctx, stop := stack.Command()
 	report, err := run(ctx, &opts, os.Stdout, os.Stderr)
@@ -78,13 +78,21 @@ func main() {
 	switch {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(os.Stderr, "Stopped before everything was measured; nothing is left running.")
-		os.Exit(2)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(2)
-	case report.missed():
-		os.Exit(1)
 	}
+	os.Exit(exitCode(report, err))
+}
+
+// exitCode is 2 if not everything could be measured, and 1 if what was measured is not as promised or not to be believed.
+func exitCode(r *report, err error) int {
+	switch {
+	case err != nil:
+		return 2
+	case r.spoilt():
+		return 1
+	}
+	return 0
 }
 
 // run measures one load after another and shows each as it comes. What was measured before an error is kept.

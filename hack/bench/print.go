@@ -46,9 +46,9 @@ func (r *reporter) finish(opts *options) error {
 	return errors.Join(errs...)
 }
 
-// missed tells whether a target was not met.
-func (r *report) missed() bool {
-	return slices.ContainsFunc(r.Results, func(res result) bool { return missed(res.Targets) != "" })
+// spoilt tells whether a target was not met, or there are problems, with targets or without.
+func (r *report) spoilt() bool {
+	return slices.ContainsFunc(r.Results, func(res result) bool { return len(res.Problems) > 0 || missed(res.Targets) != "" })
 }
 
 // lastWords is what the programs logged last.
