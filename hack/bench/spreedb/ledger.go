@@ -47,9 +47,9 @@ func NewLedger(devices []Device) *Ledger {
 	return l
 }
 
-// arrive notes a request for device i and returns how many came for any before it.
-func (l *Ledger) arrive(i int, now int64) int64 {
-	n := l.polls.Add(1) - 1
+// arrive notes a request for device i and returns which of its slots was due last, counted from its start.
+func (l *Ledger) arrive(i int, now int64) (slot int64) {
+	l.polls.Add(1)
 	if running := l.inFlight.Add(1); running > l.peak.Load() {
 		l.peak.Store(running) // of two at once one may be lost: it is a figure to look at
 	}
@@ -62,7 +62,7 @@ func (l *Ledger) arrive(i int, now int64) int64 {
 	if w := l.window.Load(); w != nil {
 		w.arrive(i, now-l.starts[i], int64(l.devices[i].Cadence))
 	}
-	return n
+	return (now - l.starts[i]) / int64(l.devices[i].Cadence)
 }
 
 func (l *Ledger) leave() { l.inFlight.Add(-1) }

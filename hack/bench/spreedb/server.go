@@ -39,7 +39,8 @@ type Server struct {
 	bodies  sync.Pool
 }
 
-// Start listens on a free port of 127.0.0.1. With the same seed answers take the same times.
+// Start listens on a free port of 127.0.0.1. With the same seed the answer about a device in a slot always takes the same time,
+// whoever asks, and in which order.
 func Start(seed uint64) (*Server, error) {
 	s := &Server{took: drawn(seed), bodies: sync.Pool{New: func() any { return new([]byte) }}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -59,6 +60,12 @@ func drawn(seed uint64) (took [draws]time.Duration) {
 		took[i] = time.Duration(float64(median) * math.Exp(spread*random.NormFloat64()))
 	}
 	return took
+}
+
+// takes is how long the answer about device i takes in a slot. Both factors are odd, so that the answers about one device, and
+// those in one slot, go through all draws.
+func (s *Server) takes(i int, slot int64) time.Duration {
+	return s.took[(uint64(i)*7919+uint64(slot)*2287)%draws]
 }
 
 // Use has requests noted in a ledger from now on. Before the first call they are refused.
@@ -87,10 +94,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such device", http.StatusNotFound)
 		return
 	}
-	n := l.arrive(i, now.UnixNano())
+	slot := l.arrive(i, now.UnixNano())
 	defer l.leave()
 	device := l.devices[i]
-	took, reason := s.took[(int64(i)*7919+n)%draws], ""
+	took, reason := s.takes(i, slot), ""
 	switch {
 	case device.Hangs:
 		<-r.Context().Done()

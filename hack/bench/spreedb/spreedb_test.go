@@ -78,7 +78,9 @@ func TestSlotsOfAWindow(t *testing.T) {
 func TestALedgerTellsWhenAllWerePolled(t *testing.T) {
 	l := NewLedger([]Device{{Start: t0, Cadence: time.Second}, {Start: t0, Cadence: time.Second}})
 	l.arrive(1, 5)
-	l.arrive(1, 6)
+	if slot := l.arrive(1, t0.Add(2500*time.Millisecond).UnixNano()); slot != 2 {
+		t.Errorf("slot %d was due last", slot)
+	}
 	if l.Polled() != 1 || l.Polls() != 2 || !l.LastFirst().IsZero() {
 		t.Error("one of two was polled")
 	}
@@ -139,6 +141,18 @@ func TestAnswersTakeTheSameTimesWithTheSameSeed(t *testing.T) {
 	one, two, other := drawn(1), drawn(1), drawn(2)
 	if one != two || one == other {
 		t.Error("the seed decides")
+	}
+	s := &Server{took: one}
+	ofDevice, inSlot := map[time.Duration]bool{}, map[time.Duration]bool{}
+	for n := range draws {
+		ofDevice[s.takes(5, int64(n))], inSlot[s.takes(n, 5)] = true, true
+	}
+	all := map[time.Duration]bool{}
+	for _, took := range one {
+		all[took] = true
+	}
+	if len(ofDevice) != len(all) || len(inSlot) != len(all) || s.takes(5, -1) <= 0 {
+		t.Errorf("of %d draws a device has %d, and a slot %d", len(all), len(ofDevice), len(inSlot))
 	}
 	sorted := one[:]
 	slices.Sort(sorted)
