@@ -13,7 +13,7 @@ import (
 const (
 	// floorSettles is how long the floor runs before it is measured: it has nothing to do but its work.
 	floorSettles = 5 * time.Second
-	// beforehand is how long before the window it is prepared, which includes a look at the API server's metrics.
+	// beforehand is how long the machine has to itself between a look at the API server's metrics and the window.
 	beforehand = time.Second
 	// lookEvery is how often memory is looked at.
 	lookEvery = time.Second
@@ -44,9 +44,8 @@ func (m *measurement) measure(ctx context.Context, settle time.Duration) error {
 	if err := m.wait(ctx, settle); err != nil {
 		return err
 	}
-	from := time.Now().Add(beforehand)
-	window := m.ledger.Watch(from, m.opts.Window)
-	if err := m.observe(ctx, from); err != nil {
+	window, from, err := m.observe(ctx)
+	if err != nil {
 		return err
 	}
 	// The last slots of the window may be measured until the next ones are due.
@@ -132,39 +131,42 @@ func (m *measurement) read() (r reading, err error) {
 	return r, err
 }
 
-// observe looks on during the window. The API server's own count is read outside of it, since that costs it something.
-func (m *measurement) observe(ctx context.Context, from time.Time) error {
+// observe looks on during a window, and tells when it began. The API server's own count is read outside of it, since that costs
+// it something; how long that takes is known only afterwards, and a window that began late would have polls of fewer slots.
+func (m *measurement) observe(ctx context.Context) (window *spreedb.Window, from time.Time, err error) {
 	writesBefore, err := apiWrites(ctx, m.kube.RESTClient())
 	if err != nil {
-		return err
+		return nil, from, err
 	}
 	counted := time.Now()
+	from = counted.Add(beforehand)
+	window = m.ledger.Watch(from, m.opts.Window)
 	if err := m.wait(ctx, time.Until(from)); err != nil {
-		return err
+		return nil, from, err
 	}
 	m.reporter.say("  %s: measuring for %s.", m.program.name, m.opts.Window)
 	before, err := m.read()
 	if err != nil {
-		return err
+		return nil, from, err
 	}
 	profiles := m.profile(ctx)
 	if err := m.watchMemory(ctx, from.Add(m.opts.Window)); err != nil {
-		return err
+		return nil, from, err
 	}
 	after, err := m.read()
 	if err != nil {
-		return err
+		return nil, from, err
 	}
 	if err := profiles(); err != nil {
 		m.suspect("%v", err)
 	}
 	writesAfter, err := apiWrites(ctx, m.kube.RESTClient())
 	if err != nil {
-		return err
+		return nil, from, err
 	}
 	m.figures.APIWrites = perSecond(writesBefore, writesAfter, time.Since(counted).Seconds())
 	m.compare(before, after)
-	return nil
+	return window, from, nil
 }
 
 // watchMemory returns at the end of the window.
