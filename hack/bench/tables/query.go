@@ -52,8 +52,6 @@ func parseQuery(raw string) (query, error) {
 
 func (q *query) param(name, value string) (err error) {
 	switch name {
-	case "columns": // says what the body says too
-		return nil
 	case "select":
 		q.columns = strings.Split(value, ",")
 		return nil
@@ -96,7 +94,7 @@ func parseFilter(column, condition string) (filter, error) {
 			f.values[i] = strings.Trim(v, `"`)
 		}
 		return f, nil
-	case op == "is" && value == "null", slices.Contains([]string{"eq", "neq", "gt", "gte", "lt", "lte"}, op):
+	case op == "is" && value == "null", slices.Contains([]string{"eq", "neq", "gt", "gte", "lt"}, op):
 		return f, nil
 	}
 	return f, fmt.Errorf("the filter %s=%s", column, condition)
@@ -156,10 +154,8 @@ func (f filter) matches(r row) bool {
 		return n > 0
 	case "gte":
 		return n >= 0
-	case "lt":
+	default: // lt
 		return n < 0
-	default:
-		return n <= 0
 	}
 }
 

@@ -206,6 +206,8 @@ func TestWhatItDoesNotKnowItRefusesAndReports(t *testing.T) {
 	for name, tc := range map[string]struct{ method, target, body string }{
 		"a function":        {"POST", "/rest/v1/rpc/f", `{}`},
 		"an operator":       {"GET", "/rest/v1/jobs?select=id&status=like.r*", ""},
+		"one nobody uses":   {"GET", "/rest/v1/jobs?select=id&total_samples=lte.3", ""},
+		"a parameter":       {"POST", "/rest/v1/samples?on_conflict=job_id,scheduled_at&columns=job_id", `[]`},
 		"an order":          {"GET", "/rest/v1/jobs?select=id&order=id.sideways", ""},
 		"a column":          {"GET", "/rest/v1/jobs?select=nothing", ""},
 		"a field":           {"POST", "/rest/v1/samples", `[{"job_id":"` + id(1) + `","color":"red"}]`},
