@@ -40,7 +40,7 @@ func TestPercentiles(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", name, got, tc.want)
 		}
 	}
-	if got := latenessOf([]time.Duration{3 * time.Millisecond, 1500 * time.Microsecond}); got != (lateness{1.5, 3, 3}) {
+	if got := percentilesOf([]time.Duration{3 * time.Millisecond, 1500 * time.Microsecond}); got != (percentiles{1.5, 3, 3}) {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -159,9 +159,9 @@ apiserver_request_total_of_something_else{verb="POST"} 4
 }
 
 func TestWhatProcTells(t *testing.T) {
-	cpu, err := parseStat([]byte("4242 (a b) (c) S 1 4242 4242 0 -1 4194560 1 0 0 0 250 50 9 9 20 0 12 0 100 0 0\n"))
-	if cpu != 3*time.Second || err != nil {
-		t.Errorf("got %s, %v", cpu, err)
+	cpu, err := parseStat([]byte("4242 (a b) (c) S 17 4242 4242 0 -1 4194560 1 0 0 0 250 50 90 9 20 0 12 0 100 0 0\n"))
+	if cpu != (stat{parent: 17, used: 3 * time.Second, reaped: 990 * time.Millisecond}) || err != nil {
+		t.Errorf("got %+v, %v", cpu, err)
 	}
 	m, err := parseStatus("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nThreads:\t3\n")
 	if m != (memory{rss: 1 << 20, peak: 2 << 20}) || err != nil {
@@ -177,7 +177,7 @@ func TestWhatProcTells(t *testing.T) {
 	}
 	for name, broken := range map[string]func() error{
 		"stat":    func() error { _, err := parseStat([]byte("4242 (x) S 1")); return err },
-		"a word":  func() error { _, err := parseStat([]byte("4242 (x) S 1 2 3 4 5 6 7 8 9 10 x 12 13")); return err },
+		"a word":  func() error { _, err := parseStat([]byte("4242 (x) S 1 2 3 4 5 6 7 8 9 10 x 12 13 14")); return err },
 		"status":  func() error { _, err := parseStatus("Name:\tx\n"); return err },
 		"machine": func() error { _, err := parseMachine("intr 1 2 3"); return err },
 	} {
@@ -194,7 +194,7 @@ func TestTargets(t *testing.T) {
 		}
 		l.Replicas = 1
 		return result{Load: l, CPURatio: 1.3, Floor: &figures{}, Operator: figures{
-			Slots: 100_000, Polls: 100_000, LatenessMillis: lateness{P99: 50}, APIWritesPerPoll: 0.01, SupabasePerPoll: 0.005, KiBPerJob: 10, FirstSampleSeconds: new(25.0),
+			Slots: 100_000, Polls: 100_000, LatenessMillis: percentiles{P99: 50}, APIWritesPerPoll: 0.01, SupabasePerPoll: 0.005, KiBPerJob: 10, FirstSampleSeconds: new(25.0),
 		}}
 	}
 	for name, tc := range map[string]struct {
@@ -345,7 +345,7 @@ func TestPlot(t *testing.T) {
 	for i, jobs := range []int{5000, 100, 50000} {
 		r.Results = append(r.Results, result{
 			Load:     load{Jobs: jobs, Phases: phasesSpread, Replicas: 1},
-			Operator: figures{CPUPerPollMicros: 100 * float64(i+1), LatenessMillis: lateness{1, 2, 3000}}, Floor: &figures{CPUPerPollMicros: 90},
+			Operator: figures{CPUPerPollMicros: 100 * float64(i+1), LatenessMillis: percentiles{1, 2, 3000}}, Floor: &figures{CPUPerPollMicros: 90},
 		})
 	}
 	path := filepath.Join(t.TempDir(), "plot.svg")

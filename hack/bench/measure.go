@@ -103,13 +103,19 @@ type reading struct {
 	cpu      []time.Duration
 	rig      time.Duration
 	plane    time.Duration
+	database time.Duration
 	polls    int64
 	machine  machine
 	requests map[string]int64
+	// posts are how long each POST of samples took that was answered so far.
+	posts []time.Duration
 }
 
+// samplePosts is what a tables.Counter calls POSTs of samples.
+const samplePosts = "POST samples"
+
 func (m *measurement) read() (r reading, err error) {
-	r.at, r.polls, r.requests = time.Now(), m.ledger.Polls(), m.requests.Seen()
+	r.at, r.polls, r.requests, r.posts = time.Now(), m.ledger.Polls(), m.requests.Seen(), m.requests.Took(samplePosts)
 	if r.cpu, err = m.program.cpu(); err != nil {
 		return r, err
 	}
@@ -126,6 +132,9 @@ func (m *measurement) read() (r reading, err error) {
 			return r, err
 		}
 		r.plane += used
+	}
+	if r.database, err = m.database.cpu(); err != nil {
+		return r, err
 	}
 	r.machine, err = machineNow()
 	return r, err
@@ -216,6 +225,9 @@ func (m *measurement) compare(before, after reading) {
 	f.Supabase = perSecond(before.requests, after.requests, seconds)
 	f.SupabasePerSecond = sum(f.Supabase)
 	f.SupabasePerPoll = ratio(f.SupabasePerSecond, f.PollsPerSecond)
+	posts := after.posts[len(before.posts):]
+	f.SamplePostMillis, f.PollsPerPost = percentilesOf(posts), ratio(float64(f.Polls), float64(len(posts)))
+	f.DatabaseCores = (after.database - before.database).Seconds() / seconds
 	f.RigCores, f.ControlPlaneCores = (after.rig-before.rig).Seconds()/seconds, (after.plane-before.plane).Seconds()/seconds
 	f.MachineBusy = after.machine.busySince(before.machine)
 }
@@ -238,7 +250,7 @@ func (m *measurement) account(ctx context.Context, window *spreedb.Window, from 
 	live, hanging := window.Of(false), window.Of(true)
 	f.Slots, f.Unmeasured, f.Twice = live.Due, live.Unmeasured, live.Twice+hanging.Twice
 	f.HangingSlots, f.HangingUnmeasured = hanging.Due, hanging.Unmeasured
-	f.LatenessMillis = latenessOf(live.Late)
+	f.LatenessMillis = percentilesOf(live.Late)
 	f.Measured = live.Due - live.Unmeasured + hanging.Due - hanging.Unmeasured
 	if f.Stored, err = m.database.stored(ctx, from, from.Add(m.opts.Window)); err != nil {
 		return err

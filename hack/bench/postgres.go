@@ -28,8 +28,11 @@ func throughGateway(to string) (http.Handler, error) {
 	}, nil
 }
 
-// postgres is the stack's database.
-type postgres struct{ *stack.Stack }
+// postgres is the stack's database. postmaster is the process whose children serve its connections.
+type postgres struct {
+	*stack.Stack
+	postmaster int
+}
 
 func newPostgres(ctx context.Context, s *stack.Stack, jobs []tables.Job) (*postgres, error) {
 	conn, err := s.Connect(ctx)
@@ -48,7 +51,11 @@ func newPostgres(ctx context.Context, s *stack.Stack, jobs []tables.Job) (*postg
 	if _, err := conn.Exec(ctx, `analyze jobs`); err != nil { // as autovacuum does a minute later
 		return nil, err
 	}
-	return &postgres{s}, nil
+	p := &postgres{Stack: s}
+	if err := conn.QueryRow(ctx, `select split_part(pg_read_file('postmaster.pid'), E'\n', 1)::int`).Scan(&p.postmaster); err != nil {
+		return nil, fmt.Errorf("ask for the process of PostgreSQL: %w", err)
+	}
+	return p, nil
 }
 
 func (p *postgres) stored(ctx context.Context, from, to time.Time) (n int, err error) {
@@ -67,5 +74,7 @@ func (p *postgres) stored(ctx context.Context, from, to time.Time) (n int, err e
 func (p *postgres) sampled(population) (time.Time, bool) { return time.Time{}, false }
 
 func (p *postgres) ignored() int64 { return 0 }
+
+func (p *postgres) cpu() (time.Duration, error) { return cpuWithChildren(p.postmaster) }
 
 func (p *postgres) problems() []string { return nil }

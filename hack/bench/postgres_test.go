@@ -22,6 +22,16 @@ func TestPostgresHoldsTheJobsAndCountsTheirSamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before, err := db.cpu()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := project.Exec(t.Context(), `select count(*) from generate_series(1, 2000000)`); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := db.cpu(); err != nil || after <= before { // the server is that of all tests, and has other children too
+		t.Errorf("PostgreSQL has used %s before and %s after a large query, %v", before, after, err)
+	}
 	gateway, err := throughGateway(project.URL())
 	if err != nil {
 		t.Fatal(err)

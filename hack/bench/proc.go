@@ -15,28 +15,62 @@ const tick = 10 * time.Millisecond
 
 // cpuOf is how much processor time a process has used.
 func cpuOf(pid int) (time.Duration, error) {
+	s, err := statOf(pid)
+	return s.used, err
+}
+
+// cpuWithChildren is how much processor time a process, its children, and those that it had have used.
+func cpuWithChildren(pid int) (time.Duration, error) {
+	parent, err := statOf(pid)
+	if err != nil {
+		return 0, err
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, fmt.Errorf("look for the children of process %d: %w", pid, err)
+	}
+	sum := parent.used + parent.reaped
+	for _, entry := range entries {
+		child, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue // it is about something else
+		}
+		if s, err := statOf(child); err == nil && s.parent == pid { // an error is that of a process which has just ended
+			sum += s.used
+		}
+	}
+	return sum, nil
+}
+
+// stat is what /proc/PID/stat tells: whose child the process is, and how much processor time it has used itself, and those of its
+// children that have ended.
+type stat struct {
+	parent       int
+	used, reaped time.Duration
+}
+
+func statOf(pid int) (stat, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, fmt.Errorf("see how much CPU the process %d has used: %w", pid, err)
+		return stat{}, fmt.Errorf("see how much CPU the process %d has used: %w", pid, err)
 	}
 	return parseStat(text)
 }
 
 // parseStat reads /proc/PID/stat. The name of the program is in parentheses and may hold anything.
-func parseStat(text []byte) (time.Duration, error) {
+func parseStat(text []byte) (stat, error) {
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if len(fields) < 13 {
-		return 0, errors.New("/proc/PID/stat has too few fields")
+	if len(fields) < 15 {
+		return stat{}, errors.New("/proc/PID/stat has too few fields")
 	}
-	var sum time.Duration
-	for _, field := range fields[11:13] { // utime and stime
-		n, err := strconv.ParseInt(string(field), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("read /proc/PID/stat: %w", err)
+	var n [5]int64
+	for i, at := range []int{1, 11, 12, 13, 14} { // ppid, utime, stime, cutime, cstime
+		var err error
+		if n[i], err = strconv.ParseInt(string(fields[at]), 10, 64); err != nil {
+			return stat{}, fmt.Errorf("read /proc/PID/stat: %w", err)
 		}
-		sum += time.Duration(n) * tick
 	}
-	return sum, nil
+	return stat{parent: int(n[0]), used: time.Duration(n[1]+n[2]) * tick, reaped: time.Duration(n[3]+n[4]) * tick}, nil
 }
 
 // memory is what a process takes, in bytes: now, and at most so far.

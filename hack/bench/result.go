@@ -49,9 +49,9 @@ type figures struct {
 	Unmeasured int `json:"unmeasured"`
 	Twice      int `json:"twice"`
 	// HangingSlots and HangingUnmeasured are the same of hanging targets.
-	HangingSlots      int      `json:"hangingSlots"`
-	HangingUnmeasured int      `json:"hangingUnmeasured"`
-	LatenessMillis    lateness `json:"latenessMillis"`
+	HangingSlots      int         `json:"hangingSlots"`
+	HangingUnmeasured int         `json:"hangingUnmeasured"`
+	LatenessMillis    percentiles `json:"latenessMillis"`
 
 	CPUPerPollMicros float64 `json:"cpuPerPollMicros"`
 	// Cores is how many processors were in use on average; CPUShares are the shares of several replicas.
@@ -72,6 +72,10 @@ type figures struct {
 	// Supabase are requests by what they do, per second.
 	Supabase map[string]float64 `json:"supabase,omitempty"`
 
+	// SamplePostMillis are how long Supabase took for a POST of samples, and PollsPerPost how many polls there were for each.
+	SamplePostMillis percentiles `json:"samplePostMillis"`
+	PollsPerPost     float64     `json:"pollsPerPost"`
+
 	// FirstPollSeconds is the time from the start of the process until every job was polled, FirstSampleSeconds until a sample of
 	// every job whose target does not hang was stored; 0 if it did not happen. FirstSampleSeconds is nil where nobody can tell:
 	// PostgreSQL does not keep when a row came, and what the operator has stored the floor cannot be the first to.
@@ -85,8 +89,10 @@ type figures struct {
 	// PeakInFlight is the most requests that SpreeDB had at once in the whole run, PeakPerSecond the most that came in a second.
 	PeakInFlight  int64 `json:"peakInFlight"`
 	PeakPerSecond int   `json:"peakPerSecond"`
-	// ControlPlaneCores is how many processors etcd and kube-apiserver used, RigCores what plays SpreeDB and Supabase.
+	// ControlPlaneCores is how many processors etcd and kube-apiserver used, DatabaseCores PostgreSQL if there is one, RigCores what
+	// plays SpreeDB and Supabase.
 	ControlPlaneCores float64 `json:"controlPlaneCores"`
+	DatabaseCores     float64 `json:"databaseCores,omitempty"`
 	RigCores          float64 `json:"rigCores"`
 	// MachineBusy is the share of the machine that was in use, by everything together.
 	MachineBusy float64 `json:"machineBusy"`

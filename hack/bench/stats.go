@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// lateness are percentiles of how late slots were measured, in milliseconds.
-type lateness struct {
+// percentiles are those of some times, in milliseconds.
+type percentiles struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
 	Max float64 `json:"max"`
 }
 
-// latenessOf sorts the times.
-func latenessOf(late []time.Duration) lateness {
-	slices.Sort(late)
-	return lateness{P50: millis(percentile(late, 0.50)), P99: millis(percentile(late, 0.99)), Max: millis(percentile(late, 1))}
+// percentilesOf sorts the times.
+func percentilesOf(times []time.Duration) percentiles {
+	slices.Sort(times)
+	return percentiles{P50: millis(percentile(times, 0.50)), P99: millis(percentile(times, 0.99)), Max: millis(percentile(times, 1))}
 }
 
 // percentile is the smallest of some sorted times that a share of them does not exceed; 0 where there are none.

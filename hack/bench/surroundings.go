@@ -39,6 +39,8 @@ type database interface {
 	sampled(jobs population) (last time.Time, known bool)
 	// ignored counts samples that were sent again; 0 where that is not known.
 	ignored() int64
+	// cpu is how much processor time the processes of the database have used; 0 where it has none of its own.
+	cpu() (time.Duration, error)
 	// problems are requests that were refused.
 	problems() []string
 }
@@ -131,5 +133,7 @@ func (m inMemory) sampled(jobs population) (last time.Time, known bool) {
 }
 
 func (m inMemory) ignored() int64 { return m.Ignored() }
+
+func (m inMemory) cpu() (time.Duration, error) { return 0, nil }
 
 func (m inMemory) problems() []string { return m.Problems() }

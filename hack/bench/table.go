@@ -36,11 +36,15 @@ var lines = []line{
 	{"  per poll", func(f *figures) string { return fmt.Sprintf("%.4f", f.APIWritesPerPoll) }},
 	{"Supabase requests per second", func(f *figures) string { return fmt.Sprintf("%.2f", f.SupabasePerSecond) }},
 	{"  per poll", func(f *figures) string { return fmt.Sprintf("%.4f", f.SupabasePerPoll) }},
+	{"POST of samples p50", func(f *figures) string { return fmt.Sprintf("%.1f ms", f.SamplePostMillis.P50) }},
+	{"  p99", func(f *figures) string { return fmt.Sprintf("%.1f ms", f.SamplePostMillis.P99) }},
+	{"  polls for each", func(f *figures) string { return fmt.Sprintf("%.0f", f.PollsPerPost) }},
 	{"start to every job's first poll", func(f *figures) string { return sinceStart(&f.FirstPollSeconds) }},
 	{"  to every job's first sample", func(f *figures) string { return sinceStart(f.FirstSampleSeconds) }},
 	{"requests at SpreeDB at once, at most", func(f *figures) string { return grouped(f.PeakInFlight) }},
 	{"  in the busiest second", func(f *figures) string { return grouped(f.PeakPerSecond) }},
 	{"cores of etcd and kube-apiserver", func(f *figures) string { return fmt.Sprintf("%.2f", f.ControlPlaneCores) }},
+	{"  of PostgreSQL", postgresCores},
 	{"  of what plays SpreeDB and Supabase", func(f *figures) string { return fmt.Sprintf("%.2f", f.RigCores) }},
 	{"the whole machine busy", func(f *figures) string { return percent(f.MachineBusy) }},
 }
@@ -112,6 +116,14 @@ func hanging(f *figures) string {
 		return ""
 	}
 	return fmt.Sprintf("%s, %s", grouped(f.HangingSlots), grouped(f.HangingUnmeasured))
+}
+
+// postgresCores is empty where there is no PostgreSQL.
+func postgresCores(f *figures) string {
+	if f.DatabaseCores == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", f.DatabaseCores)
 }
 
 func shares(all []float64) string {

@@ -270,4 +270,9 @@ func TestRequestsAreCountedByKind(t *testing.T) {
 	if diff := cmp.Diff(want, c.Seen()); diff != "" {
 		t.Error(diff)
 	}
+	for kind, n := range want {
+		if took := c.Took(kind); len(took) != int(n) || slices.Min(took) <= 0 {
+			t.Errorf("%s took %v", kind, took)
+		}
+	}
 }
