@@ -53,8 +53,8 @@ chaos: assets ## Play every fault around the operator once, and prove that no sa
 chaos-long: assets ## Play them at random for CHAOS_FOR=3h, after an hour without Supabase under full load.
 	@exec go run ./hack/chaos --duration=$(or $(CHAOS_FOR),3h) --outage=$(or $(CHAOS_OUTAGE),1h)
 
-# The loads of docs/performance.md about which something is promised.
-BENCHFLAGS ?= --targets --json=dist/bench.json --jobs=5000,5000+500,20000,50000,3000@second
+# The loads of docs/performance.md: those about which something is promised, and smaller ones for the plot.
+BENCHFLAGS ?= --targets --json=dist/bench.json --plot=dist/bench.svg --jobs=100,1000,5000,5000+500,20000,50000,3000@second
 
 .PHONY: bench
 bench: assets ## Measure the operator under the loads of docs/performance.md: half an hour. BENCHFLAGS=--help shows what else there is.
