@@ -41,7 +41,7 @@ func (r *report) plot(path string) error {
 		return nil // the measuring was cut short
 	}
 	slices.SortFunc(plain, func(a, b result) int { return cmp.Compare(a.Load.Jobs, b.Load.Jobs) })
-	cost, err := panel(plain, "CPU per poll, µs", []curve{
+	cost, err := panel(plain, "CPU per poll, µs", 1, []curve{
 		{"operator", blue, false, func(res result) float64 { return res.Operator.CPUPerPollMicros }},
 		{"floor", grey, true, func(res result) float64 {
 			if res.Floor == nil {
@@ -53,7 +53,8 @@ func (r *report) plot(path string) error {
 	if err != nil {
 		return err
 	}
-	late, err := panel(plain, "lateness, ms", []curve{
+	const legend = 4 // three names above the curves take about so much of the axis
+	late, err := panel(plain, "lateness, ms", legend, []curve{
 		{"max", grey, true, func(res result) float64 { return res.Operator.LatenessMillis.Max }},
 		{"p99", orange, false, func(res result) float64 { return res.Operator.LatenessMillis.P99 }},
 		{"p50", blue, false, func(res result) float64 { return res.Operator.LatenessMillis.P50 }},
@@ -61,12 +62,13 @@ func (r *report) plot(path string) error {
 	if err != nil {
 		return err
 	}
-	late.Legend.Left = true // the curves rise
+	late.Legend.Top = true // cost falls, and leaves room below
 	return drawSVG(path, cost, late)
 }
 
-// panel draws curves with both axes logarithmic. A value of 0 is left out.
-func panel(results []result, title string, curves []curve) (*plot.Plot, error) {
+// panel draws curves with both axes logarithmic, and leaves room above them: the axis ends at so many times the largest value, or
+// at the next round one. A value of 0 is left out.
+func panel(results []result, title string, room float64, curves []curve) (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text = title
 	p.Title.Padding = vg.Points(10)
@@ -78,7 +80,7 @@ func panel(results []result, title string, curves []curve) (*plot.Plot, error) {
 		axis.Padding = vg.Points(6)
 	}
 	p.X.Label.Text = "jobs"
-	p.Legend.Top = true
+	p.Legend.Left = true // a wider font than this machine has then runs into nothing
 	p.Legend.TextStyle.Font.Size, p.Legend.TextStyle.Font.Variant = vg.Points(11), "Sans"
 	p.Legend.Padding = vg.Points(3)
 	grid := plotter.NewGrid()
@@ -94,7 +96,7 @@ func panel(results []result, title string, curves []curve) (*plot.Plot, error) {
 			return nil, fmt.Errorf("draw %s: %w", c.name, err)
 		}
 	}
-	p.Y.Min, p.Y.Max = bounds(p.Y.Min, p.Y.Max)
+	p.Y.Min, p.Y.Max = bounds(p.Y.Min, p.Y.Max*room)
 	p.Y.Tick.Marker = plot.ConstantTicks(roundTicks(p.Y.Min, p.Y.Max))
 	return p, nil
 }
