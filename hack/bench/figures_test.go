@@ -300,21 +300,6 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-func TestTheColumnOfFirstSamplesIsAboutSamples(t *testing.T) {
-	for want, first := range map[string]*float64{"": nil, "never": new(0.0), "3.0 s": new(3.0)} {
-		r := report{Results: []result{{Load: load{Jobs: 1}, Operator: figures{FirstPollSeconds: 2, FirstSampleSeconds: first}}}}
-		var text strings.Builder
-		if err := r.print(&text); err != nil {
-			t.Fatal(err)
-		}
-		header, row, _ := strings.Cut(strings.Trim(text.String(), "\n"), "\n")
-		at := strings.Index(header, "FIRST SAMPLES")
-		if got := strings.TrimSpace(string([]rune(row)[at:])); got != want {
-			t.Errorf("got %q, want %q, in %s", got, want, text.String())
-		}
-	}
-}
-
 func TestAPollWithoutASampleIsDoubted(t *testing.T) {
 	for f, want := range map[[2]int]string{
 		{300, 300}: "", {0, 0}: "", {300, 299}: "300 slots were polled, 299 have a sample", {299, 300}: "299 slots were polled, 300 have a sample",

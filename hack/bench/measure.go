@@ -255,6 +255,7 @@ func (m *measurement) account(ctx context.Context, window *spreedb.Window, from 
 	if f.Stored, err = m.database.stored(ctx, from, from.Add(m.opts.Window)); err != nil {
 		return err
 	}
+	f.StoredPerSecond = float64(f.Stored) / m.opts.Window.Seconds()
 	f.Ignored = m.database.ignored()
 	if m.program.name == operatorName {
 		f.FirstSampleSeconds = m.firstSample()

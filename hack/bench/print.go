@@ -37,7 +37,7 @@ func (r *reporter) finish(opts *options) error {
 		return nil
 	}
 	var errs []error
-	if len(r.report.Results) > 1 {
+	if len(r.report.Results) > 1 || opts.Postgres {
 		errs = append(errs, r.report.print(r.out))
 	}
 	if opts.Plot != "" {

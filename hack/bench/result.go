@@ -85,6 +85,8 @@ type figures struct {
 	// counts samples, of the whole run, that were sent again.
 	Measured int   `json:"measured"`
 	Stored   int   `json:"stored"`
+	// StoredPerSecond is how many of these samples there are for each second of the window.
+	StoredPerSecond float64 `json:"storedPerSecond"`
 	Ignored  int64 `json:"ignored"`
 	// PeakInFlight is the most requests that SpreeDB had at once in the whole run, PeakPerSecond the most that came in a second.
 	PeakInFlight  int64 `json:"peakInFlight"`
@@ -116,13 +118,16 @@ type restart struct {
 	PeakPerSecond    int     `json:"peakPerSecond"`
 }
 
+// databasePostgres is report.Database with --postgres.
+const databasePostgres = "postgresql"
+
 func newReport(opts *options) *report {
 	r := &report{
 		Began: time.Now().UTC().Truncate(time.Second), Processors: runtime.NumCPU(), Processor: processor(),
 		Cadence: opts.Cadence.String(), Window: opts.Window.String(), Dead: opts.Dead, Database: "memory",
 	}
 	if opts.Postgres {
-		r.Database = "postgresql"
+		r.Database = databasePostgres
 	}
 	return r
 }

@@ -22,7 +22,7 @@ var lines = []line{
 	{"  unmeasured", func(f *figures) string { return grouped(f.Unmeasured) }},
 	{"  polled twice", func(f *figures) string { return grouped(f.Twice) }},
 	{"  due for targets that hang, unmeasured", hanging},
-	{"slots with a sample", func(f *figures) string { return grouped(f.Stored) }},
+	{"slots with a sample", func(f *figures) string { return fmt.Sprintf("%s, %.0f/s", grouped(f.Stored), f.StoredPerSecond) }},
 	{"lateness p50", func(f *figures) string { return fmt.Sprintf("%.1f ms", f.LatenessMillis.P50) }},
 	{"  p99", func(f *figures) string { return fmt.Sprintf("%.1f ms", f.LatenessMillis.P99) }},
 	{"  max", func(f *figures) string { return fmt.Sprintf("%.1f ms", f.LatenessMillis.Max) }},
@@ -107,6 +107,24 @@ func (r *report) print(to io.Writer) error {
 		_, _ = fmt.Fprintf(w, "%s\t%s of %s\t%.1f ms\t%.1f ms\t%.1f ms\t%.0f µs\t%s\t%.1f\t%.4f\t%.4f\t%s\t%s\n",
 			res.Load, grouped(f.Unmeasured), grouped(f.Slots), f.LatenessMillis.P50, f.LatenessMillis.P99, f.LatenessMillis.Max, f.CPUPerPollMicros,
 			toFloor, f.KiBPerJob, f.APIWritesPerPoll, f.SupabasePerPoll, sinceStart(f.FirstSampleSeconds), mark)
+	}
+	if err := w.Flush(); err != nil || r.Database != databasePostgres {
+		return err
+	}
+	return r.printDatabase(to)
+}
+
+// printDatabase writes what PostgreSQL took under each load of the operator.
+func (r *report) printDatabase(to io.Writer) error {
+	if _, err := fmt.Fprintln(to); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(to, 0, 0, 3, ' ', 0)
+	_, _ = fmt.Fprintln(w, "LOAD\tSAMPLES STORED/s\tPOSTGRESQL CORES\tPOST OF SAMPLES p50\tp99\tmax\tPOLLS/POST\t") // Flush tells
+	for _, res := range r.Results {
+		f := res.Operator
+		_, _ = fmt.Fprintf(w, "%s\t%.1f\t%.2f\t%.1f ms\t%.1f ms\t%.1f ms\t%.0f\t\n", res.Load, f.StoredPerSecond, f.DatabaseCores,
+			f.SamplePostMillis.P50, f.SamplePostMillis.P99, f.SamplePostMillis.Max, f.PollsPerPost)
 	}
 	return w.Flush()
 }
