@@ -48,6 +48,9 @@ func deliverAll[T any](ctx context.Context, o *Outbox, g *goods[T], items []T) (
 // shares deals items to n, about as many to each, and all of a job to the same.
 func shares[T any](items []T, n int, job func(T) string) [][]T {
 	dealt := make([][]T, n)
+	for i := range dealt {
+		dealt[i] = make([]T, 0, (len(items)+n-1)/n)
+	}
 	of := make(map[string]int, len(items))
 	for _, item := range items {
 		i, known := of[job(item)]
