@@ -83,11 +83,11 @@ type figures struct {
 	FirstSampleSeconds *float64 `json:"firstSampleSeconds,omitempty"`
 	// Measured is how many slots of the window were polled, Stored how many have a sample after the program has ended. Ignored
 	// counts samples, of the whole run, that were sent again.
-	Measured int   `json:"measured"`
-	Stored   int   `json:"stored"`
+	Measured int `json:"measured"`
+	Stored   int `json:"stored"`
 	// StoredPerSecond is how many of these samples there are for each second of the window.
 	StoredPerSecond float64 `json:"storedPerSecond"`
-	Ignored  int64 `json:"ignored"`
+	Ignored         int64   `json:"ignored"`
 	// PeakInFlight is the most requests that SpreeDB had at once in the whole run, PeakPerSecond the most that came in a second.
 	PeakInFlight  int64 `json:"peakInFlight"`
 	PeakPerSecond int   `json:"peakPerSecond"`
