@@ -105,7 +105,7 @@ func (r *LatencyJobReconciler) SetupWithManager(mgr ctrl.Manager, namespace stri
 	r.log = mgr.GetLogger().WithName("latencyjob")
 	r.bell = &bell{namespace: namespace}
 	quiet := terse(r.log)
-	r.late = rate.NewLimiter(lateAtOnce, lateAtOnce)
+	r.late = rate.NewLimiter(latePerSecond, lateAtOnce)
 	r.Poller.called(r.Wake)
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.LatencyJob{}, builder.WithPredicates(specChanged)).

@@ -11,8 +11,10 @@ import (
 const (
 	// lateAfter is how long a slot must have been due until it counts as one of those.
 	lateAfter = time.Second
-	// lateAtOnce is how many of them are polled without delay in a second: all of a small installation's.
-	lateAtOnce = 100
+	// lateAtOnce is how many of them are polled without delay, all of a small installation's, and latePerSecond how many more
+	// in each second: jobs that appear one after another are no wall.
+	lateAtOnce    = 100
+	latePerSecond = 500
 	// rampTime is over how long the others are spread.
 	rampTime = 5 * time.Second
 	// rampShare is the part of what is left of its slot that a poll waits at most.
