@@ -85,16 +85,14 @@ func (o *operator) finish(ctx context.Context, stopDelivering func()) {
 	o.poller.Drain(polls)
 	stopDelivering()
 	o.outbox.Flush(ctx)
-	const lastWords = 3 * time.Second // for each of the two: with thousands of jobs, the statuses take all of it
-	statuses, cancelStatuses := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	last := context.WithoutCancel(ctx)
+	statuses, cancelStatuses := context.WithTimeout(last, 3*time.Second) // with thousands of jobs they take all of it
 	defer cancelStatuses()
 	o.statuses.Flush(statuses)
 	if o.outbox.Status().Held > 0 {
 		return // the Lease says so to the others, as long as the next process with this spool may come
 	}
-	release, cancelRelease := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
-	defer cancelRelease()
-	if err := o.membership.Release(release); err != nil {
+	if err := o.membership.Release(last); err != nil { // which has a time limit of its own
 		o.log.Error(err, "The others wait for this process for a while although it has delivered everything")
 	}
 }
