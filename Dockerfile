@@ -1,5 +1,6 @@
 # docker build .                       the operator
 # docker build --target simulator .    a stand-in for SpreeDB, to try the operator without one
+# docker build --target demo .         a stand-in for SpreeDB and for the Supabase project, with a PostgreSQL: config/overlays/demo
 FROM --platform=$BUILDPLATFORM golang:1.26 AS builder
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -12,7 +13,8 @@ ARG TARGETOS TARGETARCH
 ENV CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH GOFLAGS="-trimpath -buildvcs=false"
 
 FROM builder AS build-simulator
-RUN go build -ldflags "-s -w" -o /out/simulator ./cmd/simulator
+COPY config/supabase config/supabase
+RUN go build -tags noembeddedpostgres -ldflags "-s -w" -o /out/simulator ./cmd/simulator
 
 FROM gcr.io/distroless/static:nonroot AS simulator
 LABEL org.opencontainers.image.title="latency-operator simulator" \
@@ -22,6 +24,22 @@ LABEL org.opencontainers.image.title="latency-operator simulator" \
 COPY --from=build-simulator /out/simulator /simulator
 USER 65532:65532
 ENTRYPOINT ["/simulator"]
+
+FROM debian:trixie-slim AS demo
+RUN mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf \
+ && apt-get update && apt-get install -y --no-install-recommends postgresql && rm -rf /var/lib/apt/lists/*
+# The data that each start copies. initdb refuses to run as root, and as a user without a name, which is what a container has on
+# OpenShift. Everybody may read it: nothing is in it yet.
+RUN install -d -o postgres /usr/share/soundcheck && runuser -u postgres -- /usr/lib/postgresql/*/bin/initdb \
+      -D /usr/share/soundcheck/database -U postgres --auth=trust --locale=C --encoding=UTF8 --wal-segsize=1 --no-instructions \
+ && chmod -R a+rX /usr/share/soundcheck
+LABEL org.opencontainers.image.title="latency-operator demo" \
+      org.opencontainers.image.description="Stands in for SpreeDB and for the Supabase project, and starts demo jobs. Not for data that matter" \
+      org.opencontainers.image.source="https://github.com/soundcheck-io/latency-operator" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build-simulator /out/simulator /simulator
+USER 65532:0
+ENTRYPOINT ["/simulator", "--template=/usr/share/soundcheck/database", "--data=/var/lib/soundcheck/database", "--supabase=:8000", "--jobs"]
 
 FROM builder AS build-manager
 ARG VERSION=dev

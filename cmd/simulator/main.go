@@ -1,4 +1,5 @@
-// Command simulator answers like SpreeDB's latency API, to try the operator where there is no SpreeDB.
+// Command simulator answers like SpreeDB's latency API, to try the operator where there is no SpreeDB. With --supabase it also
+// stands in for the Supabase project, and then nothing else is needed.
 package main
 
 import (
@@ -7,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
+
+	"github.com/soundcheck-io/latency-operator/internal/spreedb/spreedbtest"
 )
 
 // grace is for the polls in flight at the end; those that hang on purpose use it up.
@@ -23,7 +27,7 @@ func main() {
 	var opts options
 	kong.Parse(&opts,
 		kong.Name("simulator"),
-		kong.Description("Answers GET /latency/Sound%20Check/{ip}/ like SpreeDB."),
+		kong.Description("Answers GET /latency/Sound%20Check/{ip}/ like SpreeDB. With --supabase it stands in for a Supabase project as well."),
 		kong.DefaultEnvars("SIMULATOR"),
 		kong.ShortUsageOnError(),
 	)
@@ -43,13 +47,36 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, opts options, log logr.Logger) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	db := opts.spreedb()
+	healthy := func(*http.Request) error { return nil }
+	if opts.Supabase != "" {
+		project, err := startProject(ctx, opts)
+		if err != nil {
+			return err
+		}
+		defer project.close()
+		healthy = project.healthy
+		log.Info("Supabase project started", "address", project.URL(), "secretKey", project.SecretKey(), "publishableKey", project.PublishableKey())
+		if opts.Jobs {
+			var acting sync.WaitGroup
+			defer acting.Wait()
+			defer stop()
+			acting.Go(func() { (&theatre{db: db, dsn: project.DSN(), log: log}).run(ctx) })
+		}
+	}
+	return serve(ctx, opts, log, db, healthy)
+}
+
+// serve answers like SpreeDB until ctx ends.
+func serve(ctx context.Context, opts options, log logr.Logger, db *spreedbtest.SpreeDB, healthy func(*http.Request) error) error {
 	listener, err := net.Listen("tcp", opts.Listen)
 	if err != nil {
 		return err
 	}
-	db := opts.spreedb()
 	server := &http.Server{
-		Handler:           handler(db),
+		Handler:           handler(db, healthy),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 	}

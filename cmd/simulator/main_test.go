@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -33,12 +34,13 @@ func TestOptionsComeFromFlagsAndEnvironment(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(*opts).To(Equal(options{
 		Listen: ":4402", Median: 35 * time.Millisecond, Spread: 0.3, Patience: 2 * time.Second,
-		Loss: 0.1, Dead: 0.25, Hang: 0.75, Seed: 9,
+		Loss: 0.1, Dead: 0.25, Hang: 0.75, Seed: 9, projectOptions: projectOptions{Database: 5432},
 	}))
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	for _, arg := range []string{"--loss=1.1", "--dead=-0.1", "--hang=NaN", "--dead=0.6 --hang=0.6", "--median=0s", "--patience=-1s", "--median=soon"} {
+	for _, arg := range []string{"--loss=1.1", "--dead=-0.1", "--hang=NaN", "--dead=0.6 --hang=0.6", "--median=0s", "--patience=-1s", "--median=soon",
+		"--jobs", "--data=x", "--supabase=:0 --template=x", "--supabase=:0 --database=0"} {
 		if _, err := parse(t, strings.Fields(arg)...); err == nil {
 			t.Errorf("%s was taken", arg)
 		}
@@ -50,9 +52,17 @@ func TestHandlerAnswersPollsAndProbes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler(opts.spreedb())
+	ill := errors.New("ill")
+	health := func(r *http.Request) error {
+		if r.URL.RawQuery != "" {
+			return ill
+		}
+		return nil
+	}
+	h := handler(opts.spreedb(), health)
 	for path, want := range map[string]string{
 		"/healthz":                         "ok",
+		"/healthz?ill":                     "ill",
 		"/latency/Sound%20Check/10.1.2.3/": `"error": "timeout"`,
 		"/other":                           "not found",
 	} {

@@ -1,3 +1,5 @@
+//go:build !noembeddedpostgres
+
 package pgtest
 
 import (

@@ -10,7 +10,7 @@ import (
 	migrations "github.com/soundcheck-io/latency-operator/config/supabase"
 )
 
-//go:embed testdata/roles.sql
+//go:embed roles.sql
 var roles string
 
 // CreateRoles gives a plain PostgreSQL the roles that a Supabase project has: anon, authenticated, service_role and
