@@ -45,292 +45,76 @@ type SampleStatus string
 
 // LatencyJobSpec is what to measure. The operator copies it from the job's row in Sound Check and keeps it so; the one
 // field that is yours is suspend.
-// +kubebuilder:validation:XValidation:rule="self.jobID == oldSelf.jobID",message="spec.jobID cannot be changed: it names the row in Sound Check that this job mirrors"
 type LatencyJobSpec struct {
-	// jobID is the id of the job's row in Sound Check, a UUID in lower case. Written by the operator; it cannot change.
-	// +kubebuilder:validation:MaxLength=36
+	// jobID is the id of the job's row in Sound Check: a UUID in lower case,
+	// which is the name of the LatencyJob too. Written by the operator. It
+	// cannot change.
+	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$')",message="must be the id of a job in Sound Check: a UUID in lower case, such as 0b9c3f0e-5a54-4c6e-9d0c-2a4f6f1f7a11"
 	// +required
 	JobID string `json:"jobID"`
 
-	// targetIP is the IPv4 or IPv6 management address of the modem. Without one the job waits. Written by the operator.
-	// +kubebuilder:validation:MinLength=2
-	// +kubebuilder:validation:MaxLength=45
-	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be an IPv4 or IPv6 address, such as 10.1.2.3 or 2001:db8::7"
+	// targetIP is the management address of the modem, IPv4 or IPv6. It is
+	// absent while the row in Sound Check has none that can be used: then the
+	// job waits. Written by the operator: to change it, change target_ip in
+	// Sound Check.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be a plain IPv4 or IPv6 address, such as 10.1.2.3 or 2001:db8::7"
 	// +optional
 	TargetIP string `json:"targetIP,omitempty"`
 
-	// cadenceSeconds is the time between two polls, in seconds, from 1 to 86400 (a day). Written by the operator.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=86400
+	// cadenceSeconds is the time between two polls, in seconds: from 1 to 86400
+	// (a day). Written by the operator: to change it, change cadence_seconds in
+	// Sound Check.
+	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 86400",message="must be from 1 to 86400: the seconds between two polls"
 	// +required
 	CadenceSeconds int32 `json:"cadenceSeconds"`
 
-	// durationMinutes is how long the job runs from startedAt, in minutes, from 1 to 525600 (a year). Written by the operator.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=525600
+	// durationMinutes is how long the job runs from startedAt, in minutes: from 1
+	// to 525600 (a year). Written by the operator: to change it, change
+	// duration_minutes in Sound Check.
+	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 525600",message="must be from 1 to 525600: the minutes that the job runs from startedAt"
 	// +required
 	DurationMinutes int32 `json:"durationMinutes"`
 
-	// startedAt is when the first poll is due; poll k is due k × cadenceSeconds later. Written by the operator.
+	// startedAt is when the first poll is due. Poll k is due k * cadenceSeconds
+	// later, for as long as that is before the job's end. It is written to the
+	// microsecond, such as 2026-01-31T08:00:00.000000Z. Written by the operator:
+	// to change it, change started_at in Sound Check.
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}(Z|[+-][0-9]{2}:[0-9]{2})$') && string(timestamp(self)) != ''",message="must be a time to the microsecond, such as 2026-01-31T08:00:00.000000Z"
 	// +required
 	StartedAt metav1.MicroTime `json:"startedAt"`
 
-	// state is the status of the job's row in Sound Check: Running, Completed, Cancelled or Failed. Only a Running job is
-	// polled. Written by the operator.
+	// state is the status of the job's row in Sound Check: Running, Completed,
+	// Cancelled or Failed. Only a Running job is polled. Written by the operator:
+	// to end a job, cancel it in Sound Check.
 	// +required
 	State JobState `json:"state"`
 
-	// suspend stops polling while it is true; the slots that pass meanwhile count as unmeasured with the reason Suspended.
-	// Default false. Yours to set: the operator never writes it.
+	// suspend pauses polling while it is true. The slots that pass meanwhile
+	// count as unmeasured, with the reason Suspended, and the job still ends when
+	// its time is over. Default false. Yours to set: the operator never writes it.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 }
 
-// LatencyJobStatus is what was measured, as of asOf. The samples themselves are in Sound Check's database.
-type LatencyJobStatus struct {
-	// observedGeneration is the generation of the resource that this status was computed from.
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
-	// phase is where the job stands: Pending, Waiting, Running, Suspended, Completing, Completed, Cancelled or Failed.
-	// +optional
-	Phase JobPhase `json:"phase,omitempty"`
-
-	// message says in a sentence why the job is in this phase.
-	// +kubebuilder:validation:MaxLength=512
-	// +optional
-	Message string `json:"message,omitempty"`
-
-	// asOf is when this status was written. In a large installation it trails the measuring by some minutes, never the samples.
-	// +optional
-	AsOf *metav1.Time `json:"asOf,omitempty"`
-
-	// slots counts the instants at which a poll was due and what became of them.
-	// +optional
-	Slots SlotCounts `json:"slots,omitzero"`
-
-	// samples counts the measured slots by outcome.
-	// +optional
-	Samples SampleCounts `json:"samples,omitzero"`
-
-	// loss is the share of missed polls among those that could be measured: missed / (success + missed), such as 0.28%.
-	// Absent while nothing was measured.
-	// +kubebuilder:validation:MaxLength=16
-	// +optional
-	Loss string `json:"loss,omitempty"`
-
-	// errors is the share of samples that could not be measured: systemError / total, such as 0.28%. Read it beside loss.
-	// +kubebuilder:validation:MaxLength=16
-	// +optional
-	Errors string `json:"errors,omitempty"`
-
-	// rtt sums up the round-trip times of the successful samples.
-	// +optional
-	RTT *RTTSummary `json:"rtt,omitempty"`
-
-	// jitter is the mean difference between two successful round-trip times in a row, such as 1.207ms.
-	// +kubebuilder:validation:MaxLength=32
-	// +optional
-	Jitter string `json:"jitter,omitempty"`
-
-	// last is the newest sample.
-	// +optional
-	Last *LastSample `json:"last,omitempty"`
-
-	// lastError is the newest answer that was not a success, and when it came.
-	// +optional
-	LastError *LastError `json:"lastError,omitempty"`
-
-	// nextPollTime is when the next poll was due as of asOf. Absent when none will come.
-	// +optional
-	NextPollTime *metav1.MicroTime `json:"nextPollTime,omitempty"`
-
-	// completionTime is when the job reached a final phase.
-	// +optional
-	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
-
-	// checkpoint is what the operator needs to go on exactly after a restart.
-	// +optional
-	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
-
-	// conditions are Ready, Delivered, Complete and Stalled.
-	// +listType=map
-	// +listMapKey=type
-	// +kubebuilder:validation:MaxItems=8
-	// +optional
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
-}
-
-// SlotCounts counts the slots of a job. A slot that is due is measured (see samples), unmeasured, or being polled.
-type SlotCounts struct {
-	// total is how many slots the job has from its start to its end.
-	// +optional
-	Total int64 `json:"total"`
-	// due is how many of them were due as of asOf.
-	// +optional
-	Due int64 `json:"due"`
-	// unmeasured is how many of them have no sample. After a restart it takes a moment until what the operator did not see
-	// itself has been read back from Sound Check; until then those slots are due and neither measured nor unmeasured.
-	// +optional
-	Unmeasured int64 `json:"unmeasured"`
-	// unmeasuredBy splits unmeasured by reason.
-	// +optional
-	UnmeasuredBy *UnmeasuredCounts `json:"unmeasuredBy,omitempty"`
-}
-
-// UnmeasuredCounts counts slots without a sample, by reason.
-type UnmeasuredCounts struct {
-	// operatorDown: no operator was polling this job.
-	// +optional
-	OperatorDown int64 `json:"operatorDown,omitempty"`
-	// busy: the poll before it was still running.
-	// +optional
-	Busy int64 `json:"busy,omitempty"`
-	// overload: it did not fit into the limits that protect SpreeDB.
-	// +optional
-	Overload int64 `json:"overload,omitempty"`
-	// suspended: spec.suspend was set.
-	// +optional
-	Suspended int64 `json:"suspended,omitempty"`
-	// noTarget: there was no usable target IP.
-	// +optional
-	NoTarget int64 `json:"noTarget,omitempty"`
-	// lost: it was measured, but the sample was given up or refused before Sound Check had it.
-	// +optional
-	Lost int64 `json:"lost,omitempty"`
-}
-
-// SampleCounts counts samples by outcome.
-type SampleCounts struct {
-	// total is success + missed + systemError.
-	// +optional
-	Total int64 `json:"total"`
-	// success: the device answered.
-	// +optional
-	Success int64 `json:"success"`
-	// missed: the device did not answer; counts as loss.
-	// +optional
-	Missed int64 `json:"missed"`
-	// systemError: SpreeDB could not be asked or understood; says nothing about the device.
-	// +optional
-	SystemError int64 `json:"systemError"`
-}
-
-// RTTSummary sums up round-trip times as SpreeDB measured them, such as 12.345ms.
-type RTTSummary struct {
-	// last is the newest one.
-	// +kubebuilder:validation:MaxLength=32
-	// +optional
-	Last string `json:"last,omitempty"`
-	// min is the shortest.
-	// +kubebuilder:validation:MaxLength=32
-	// +optional
-	Min string `json:"min,omitempty"`
-	// avg is the mean.
-	// +kubebuilder:validation:MaxLength=32
-	// +optional
-	Avg string `json:"avg,omitempty"`
-	// max is the longest.
-	// +kubebuilder:validation:MaxLength=32
-	// +optional
-	Max string `json:"max,omitempty"`
-}
-
-// LastSample is the newest sample of a job.
-type LastSample struct {
-	// status is its outcome: success, missed or system_error.
-	Status SampleStatus `json:"status"`
-	// scheduledAt is when it was due.
-	ScheduledAt metav1.MicroTime `json:"scheduledAt"`
-	// recordedAt is when SpreeDB was asked.
-	RecordedAt metav1.MicroTime `json:"recordedAt"`
-	// poller is the name of the SpreeDB poller that answered.
-	// +kubebuilder:validation:MaxLength=128
-	// +optional
-	Poller string `json:"poller,omitempty"`
-	// missesInARow is how many samples up to this one were missed without a success between them.
-	// +optional
-	MissesInARow int64 `json:"missesInARow,omitempty"`
-}
-
-// LastError is the newest answer that was not a success.
-type LastError struct {
-	// message is what SpreeDB said, or what went wrong in asking it.
-	// +kubebuilder:validation:MaxLength=256
-	Message string `json:"message"`
-	// time is when SpreeDB was asked.
-	Time metav1.MicroTime `json:"time"`
-}
-
-// Checkpoint is the newest account of the job of which Sound Check's database is known to have every outcome. A new
-// operator goes on from it and reads the rest from the database. It is the operator's own; do not rely on it.
-type Checkpoint struct {
-	// accountedUntil is the due time of the newest slot in this account.
-	// +optional
-	AccountedUntil *metav1.MicroTime `json:"accountedUntil,omitempty"`
-	// gridStart and cadenceSeconds are the start and the cadence that the job had then; slots of this grid count from gridSince,
-	// or from its start.
-	// +optional
-	GridStart *metav1.MicroTime `json:"gridStart,omitempty"`
-	// +optional
-	CadenceSeconds int32 `json:"cadenceSeconds,omitempty"`
-	// +optional
-	GridSince *metav1.MicroTime `json:"gridSince,omitempty"`
-	// sequence is the highest sequence_number that was given to a sample when the status was written.
-	// +optional
-	Sequence *int64 `json:"sequence,omitempty"`
-	// success, missed and systemError count the samples.
-	// +optional
-	Success int64 `json:"success,omitempty"`
-	// +optional
-	Missed int64 `json:"missed,omitempty"`
-	// +optional
-	SystemError int64 `json:"systemError,omitempty"`
-	// foreign counts those of them that belong to no slot, because somebody else wrote them.
-	// +optional
-	Foreign int64 `json:"foreign,omitempty"`
-	// unmeasured counts slots without a sample, by reason.
-	// +optional
-	Unmeasured *UnmeasuredCounts `json:"unmeasured,omitempty"`
-	// rttSum is the sum of all successful round-trip times.
-	// +kubebuilder:validation:MaxLength=48
-	// +optional
-	RTTSum string `json:"rttSum,omitempty"`
-	// rttCount is how many values rttSum holds.
-	// +optional
-	RTTCount int64 `json:"rttCount,omitempty"`
-	// rttMin is the shortest round-trip time.
-	// +kubebuilder:validation:MaxLength=48
-	// +optional
-	RTTMin string `json:"rttMin,omitempty"`
-	// rttMax is the longest round-trip time.
-	// +kubebuilder:validation:MaxLength=48
-	// +optional
-	RTTMax string `json:"rttMax,omitempty"`
-	// jitterSum is the sum of all jitter values.
-	// +kubebuilder:validation:MaxLength=48
-	// +optional
-	JitterSum string `json:"jitterSum,omitempty"`
-	// jitterCount is how many values jitterSum holds.
-	// +optional
-	JitterCount int64 `json:"jitterCount,omitempty"`
-	// rttLast is the newest successful round-trip time when the status was written, of the slot that was due at rttLastAt.
-	// +kubebuilder:validation:MaxLength=48
-	// +optional
-	RTTLast string `json:"rttLast,omitempty"`
-	// +optional
-	RTTLastAt *metav1.MicroTime `json:"rttLastAt,omitempty"`
-}
-
-// LatencyJob is one latency job of Sound Check: it polls one modem at a fixed cadence for a fixed time.
-// The operator makes one for each real_polling row and takes it away some time after the job has ended.
+// LatencyJob is one latency job of Sound Check: it polls one modem at a
+// fixed cadence for a fixed time, and sums up what came of it.
+//
+// The operator makes one for each row of the table jobs that is running and
+// has monitoring_mode real_polling, and takes it away some time after the job
+// has ended. Jobs are started and ended in Sound Check: a LatencyJob that is
+// deleted comes back while its row runs, and one made by hand is never polled.
+// To look at it, read status.message first, and status.report once it is over.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=latencyjobs,singular=latencyjob,shortName=lj,categories=all
 // +kubebuilder:selectablefield:JSONPath=`.spec.jobID`
 // +kubebuilder:selectablefield:JSONPath=`.status.phase`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name == self.spec.jobID",message="metadata.name must equal spec.jobID: a LatencyJob is named after the row in Sound Check that it mirrors"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name == self.spec.jobID",fieldPath=".spec.jobID",message="must equal metadata.name, and so cannot be changed: a LatencyJob is named after the row in Sound Check that it mirrors"
 // +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.spec.targetIP`
 // +kubebuilder:printcolumn:name="Cadence",type=integer,JSONPath=`.spec.cadenceSeconds`,description="Seconds between two polls"
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
@@ -350,10 +134,13 @@ type LatencyJob struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is what to measure.
+	// spec is what to measure. The operator copies it from the job's row in Sound
+	// Check and sets it back when somebody changes it; the one field that is yours
+	// is suspend.
 	// +required
 	Spec LatencyJobSpec `json:"spec"`
-	// status is what was measured.
+	// status is what was measured, as of asOf. It is written by the operator. The
+	// samples themselves are in Sound Check's database.
 	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status LatencyJobStatus `json:"status,omitempty,omitzero"`

@@ -145,7 +145,7 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
     - name: startedAt
       type:
-        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+        scalar: string
     - name: state
       type:
         namedType: com.github.soundcheck-io.latency-operator.api.v1alpha1.JobState

@@ -12,24 +12,30 @@ import (
 // Checkpoint is the newest account of the job of which Sound Check's database is known to have every outcome. A new
 // operator goes on from it and reads the rest from the database. It is the operator's own; do not rely on it.
 type CheckpointApplyConfiguration struct {
-	// accountedUntil is the due time of the newest slot in this account.
+	// accountedUntil is when the newest slot in this account was due.
 	AccountedUntil *v1.MicroTime `json:"accountedUntil,omitempty"`
-	// gridStart and cadenceSeconds are the start and the cadence that the job had then; slots of this grid count from gridSince,
-	// or from its start.
-	GridStart      *v1.MicroTime `json:"gridStart,omitempty"`
-	CadenceSeconds *int32        `json:"cadenceSeconds,omitempty"`
-	GridSince      *v1.MicroTime `json:"gridSince,omitempty"`
-	// sequence is the highest sequence_number that was given to a sample when the status was written.
+	// gridStart is the start that the job had then.
+	GridStart *v1.MicroTime `json:"gridStart,omitempty"`
+	// cadenceSeconds is the cadence that the job had then, in seconds.
+	CadenceSeconds *int32 `json:"cadenceSeconds,omitempty"`
+	// gridSince is from when on slots of that start and cadence count. Absent
+	// where all of them do.
+	GridSince *v1.MicroTime `json:"gridSince,omitempty"`
+	// sequence is the highest sequence_number that had been given to a sample
+	// when the status was written.
 	Sequence *int64 `json:"sequence,omitempty"`
-	// success, missed and systemError count the samples.
-	Success     *int64 `json:"success,omitempty"`
-	Missed      *int64 `json:"missed,omitempty"`
+	// success counts the samples of devices that answered.
+	Success *int64 `json:"success,omitempty"`
+	// missed counts those of devices that did not.
+	Missed *int64 `json:"missed,omitempty"`
+	// systemError counts those in which SpreeDB could not be asked or understood.
 	SystemError *int64 `json:"systemError,omitempty"`
-	// foreign counts those of them that belong to no slot, because somebody else wrote them.
+	// foreign counts those of all these that belong to no slot, because somebody
+	// else wrote them.
 	Foreign *int64 `json:"foreign,omitempty"`
 	// unmeasured counts slots without a sample, by reason.
 	Unmeasured *UnmeasuredCountsApplyConfiguration `json:"unmeasured,omitempty"`
-	// rttSum is the sum of all successful round-trip times.
+	// rttSum is the sum of the round-trip times.
 	RTTSum *string `json:"rttSum,omitempty"`
 	// rttCount is how many values rttSum holds.
 	RTTCount *int64 `json:"rttCount,omitempty"`
@@ -41,8 +47,9 @@ type CheckpointApplyConfiguration struct {
 	JitterSum *string `json:"jitterSum,omitempty"`
 	// jitterCount is how many values jitterSum holds.
 	JitterCount *int64 `json:"jitterCount,omitempty"`
-	// rttLast is the newest successful round-trip time when the status was written, of the slot that was due at rttLastAt.
-	RTTLast   *string       `json:"rttLast,omitempty"`
+	// rttLast is the newest round-trip time when the status was written.
+	RTTLast *string `json:"rttLast,omitempty"`
+	// rttLastAt is when the slot was due that rttLast is of.
 	RTTLastAt *v1.MicroTime `json:"rttLastAt,omitempty"`
 }
 

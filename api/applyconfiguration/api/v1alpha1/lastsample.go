@@ -12,15 +12,17 @@ import (
 //
 // LastSample is the newest sample of a job.
 type LastSampleApplyConfiguration struct {
-	// status is its outcome: success, missed or system_error.
+	// status is its outcome: success, missed (the device did not answer) or
+	// system_error (SpreeDB could not be asked or understood).
 	Status *apiv1alpha1.SampleStatus `json:"status,omitempty"`
-	// scheduledAt is when it was due.
+	// scheduledAt is when the poll was due.
 	ScheduledAt *v1.MicroTime `json:"scheduledAt,omitempty"`
 	// recordedAt is when SpreeDB was asked.
 	RecordedAt *v1.MicroTime `json:"recordedAt,omitempty"`
 	// poller is the name of the SpreeDB poller that answered.
 	Poller *string `json:"poller,omitempty"`
-	// missesInARow is how many samples up to this one were missed without a success between them.
+	// missesInARow is how many samples up to this one were missed without a
+	// success between them. From 3 on the device counts as down. Absent for none.
 	MissesInARow *int64 `json:"missesInARow,omitempty"`
 }
 

@@ -14,14 +14,23 @@ import (
 // LatencyJobApplyConfiguration represents a declarative configuration of the LatencyJob type for use
 // with apply.
 //
-// LatencyJob is one latency job of Sound Check: it polls one modem at a fixed cadence for a fixed time.
-// The operator makes one for each real_polling row and takes it away some time after the job has ended.
+// LatencyJob is one latency job of Sound Check: it polls one modem at a
+// fixed cadence for a fixed time, and sums up what came of it.
+//
+// The operator makes one for each row of the table jobs that is running and
+// has monitoring_mode real_polling, and takes it away some time after the job
+// has ended. Jobs are started and ended in Sound Check: a LatencyJob that is
+// deleted comes back while its row runs, and one made by hand is never polled.
+// To look at it, read status.message first, and status.report once it is over.
 type LatencyJobApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is what to measure.
+	// spec is what to measure. The operator copies it from the job's row in Sound
+	// Check and sets it back when somebody changes it; the one field that is yours
+	// is suspend.
 	Spec *LatencyJobSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what was measured.
+	// status is what was measured, as of asOf. It is written by the operator. The
+	// samples themselves are in Sound Check's database.
 	Status *LatencyJobStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -13,21 +13,35 @@ import (
 // LatencyJobSpec is what to measure. The operator copies it from the job's row in Sound Check and keeps it so; the one
 // field that is yours is suspend.
 type LatencyJobSpecApplyConfiguration struct {
-	// jobID is the id of the job's row in Sound Check, a UUID in lower case. Written by the operator; it cannot change.
+	// jobID is the id of the job's row in Sound Check: a UUID in lower case,
+	// which is the name of the LatencyJob too. Written by the operator. It
+	// cannot change.
 	JobID *string `json:"jobID,omitempty"`
-	// targetIP is the IPv4 or IPv6 management address of the modem. Without one the job waits. Written by the operator.
+	// targetIP is the management address of the modem, IPv4 or IPv6. It is
+	// absent while the row in Sound Check has none that can be used: then the
+	// job waits. Written by the operator: to change it, change target_ip in
+	// Sound Check.
 	TargetIP *string `json:"targetIP,omitempty"`
-	// cadenceSeconds is the time between two polls, in seconds, from 1 to 86400 (a day). Written by the operator.
+	// cadenceSeconds is the time between two polls, in seconds: from 1 to 86400
+	// (a day). Written by the operator: to change it, change cadence_seconds in
+	// Sound Check.
 	CadenceSeconds *int32 `json:"cadenceSeconds,omitempty"`
-	// durationMinutes is how long the job runs from startedAt, in minutes, from 1 to 525600 (a year). Written by the operator.
+	// durationMinutes is how long the job runs from startedAt, in minutes: from 1
+	// to 525600 (a year). Written by the operator: to change it, change
+	// duration_minutes in Sound Check.
 	DurationMinutes *int32 `json:"durationMinutes,omitempty"`
-	// startedAt is when the first poll is due; poll k is due k × cadenceSeconds later. Written by the operator.
+	// startedAt is when the first poll is due. Poll k is due k * cadenceSeconds
+	// later, for as long as that is before the job's end. It is written to the
+	// microsecond, such as 2026-01-31T08:00:00.000000Z. Written by the operator:
+	// to change it, change started_at in Sound Check.
 	StartedAt *v1.MicroTime `json:"startedAt,omitempty"`
-	// state is the status of the job's row in Sound Check: Running, Completed, Cancelled or Failed. Only a Running job is
-	// polled. Written by the operator.
+	// state is the status of the job's row in Sound Check: Running, Completed,
+	// Cancelled or Failed. Only a Running job is polled. Written by the operator:
+	// to end a job, cancel it in Sound Check.
 	State *apiv1alpha1.JobState `json:"state,omitempty"`
-	// suspend stops polling while it is true; the slots that pass meanwhile count as unmeasured with the reason Suspended.
-	// Default false. Yours to set: the operator never writes it.
+	// suspend pauses polling while it is true. The slots that pass meanwhile
+	// count as unmeasured, with the reason Suspended, and the job still ends when
+	// its time is over. Default false. Yours to set: the operator never writes it.
 	Suspend *bool `json:"suspend,omitempty"`
 }
 

@@ -13,38 +13,69 @@ import (
 //
 // LatencyJobStatus is what was measured, as of asOf. The samples themselves are in Sound Check's database.
 type LatencyJobStatusApplyConfiguration struct {
-	// observedGeneration is the generation of the resource that this status was computed from.
+	// observedGeneration is the generation of the resource that this status was
+	// computed from: while metadata.generation is higher, the operator has not
+	// seen the newest spec yet. It is -1 until it has seen any.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// phase is where the job stands: Pending, Waiting, Running, Suspended, Completing, Completed, Cancelled or Failed.
+	// phase is where the job stands:
+	//
+	// Pending: its start lies ahead.
+	// Waiting: it has no usable target IP yet.
+	// Running: its slots are being measured.
+	// Suspended: spec.suspend is true.
+	// Completing: its time is over, and its last samples are being stored.
+	// Completed: it ran to its end. Final.
+	// Cancelled: somebody cancelled it in Sound Check. Final.
+	// Failed: Sound Check says so, or it never had a usable target IP. Final.
 	Phase *apiv1alpha1.JobPhase `json:"phase,omitempty"`
-	// message says in a sentence why the job is in this phase.
+	// message says in a sentence why the job is in this phase, and what to do if
+	// somebody has to do something. Read it first.
 	Message *string `json:"message,omitempty"`
-	// asOf is when this status was written. In a large installation it trails the measuring by some minutes, never the samples.
+	// asOf is when this status was written. In a large installation it trails the
+	// measuring by some minutes; the samples in Sound Check do not.
 	AsOf *v1.Time `json:"asOf,omitempty"`
-	// slots counts the instants at which a poll was due and what became of them.
+	// slots counts the job's slots: the instants at which a poll is due. One that
+	// was due has a sample (see samples), or is unmeasured, or is being polled, or
+	// is being looked up in Sound Check after a restart.
 	Slots *SlotCountsApplyConfiguration `json:"slots,omitempty"`
-	// samples counts the measured slots by outcome.
+	// samples counts the slots in which SpreeDB was asked, by what it answered.
 	Samples *SampleCountsApplyConfiguration `json:"samples,omitempty"`
-	// loss is the share of missed polls among those that could be measured: missed / (success + missed), such as 0.28%.
-	// Absent while nothing was measured.
+	// loss is the share of polls that the device did not answer among those that
+	// could be measured: missed / (success + missed), such as 0.28%. Absent while
+	// nothing was measured. Read it beside errors and slots.unmeasured: what was
+	// not measured is in neither.
 	Loss *string `json:"loss,omitempty"`
-	// errors is the share of samples that could not be measured: systemError / total, such as 0.28%. Read it beside loss.
+	// errors is the share of samples in which SpreeDB could not be asked or
+	// understood, which says nothing about the device: systemError / total, such
+	// as 0.28%.
 	Errors *string `json:"errors,omitempty"`
-	// rtt sums up the round-trip times of the successful samples.
+	// rtt sums up the round-trip times of the successful samples. Absent without
+	// one.
 	RTT *RTTSummaryApplyConfiguration `json:"rtt,omitempty"`
-	// jitter is the mean difference between two successful round-trip times in a row, such as 1.207ms.
+	// jitter is the mean difference between two successful round-trip times in a
+	// row, such as 1.207ms. Absent while there are not two.
 	Jitter *string `json:"jitter,omitempty"`
-	// last is the newest sample.
+	// last is the newest sample. Absent without one.
 	Last *LastSampleApplyConfiguration `json:"last,omitempty"`
-	// lastError is the newest answer that was not a success, and when it came.
+	// lastError is the newest answer that was not a success. It stays when the
+	// device answers again: compare its time with last.
 	LastError *LastErrorApplyConfiguration `json:"lastError,omitempty"`
-	// nextPollTime is when the next poll was due as of asOf. Absent when none will come.
+	// nextPollTime is when the next poll was due as of asOf, or the first one
+	// while the job is Pending. Absent when none will come.
 	NextPollTime *v1.MicroTime `json:"nextPollTime,omitempty"`
-	// completionTime is when the job reached a final phase.
+	// completionTime is when the job reached a final phase. The LatencyJob is
+	// taken away a day later, or when the operator's --keep-finished says; the
+	// job and its samples stay in Sound Check.
 	CompletionTime *v1.Time `json:"completionTime,omitempty"`
-	// checkpoint is what the operator needs to go on exactly after a restart.
+	// checkpoint is the operator's own: what it needs to go on exactly after a
+	// restart. Nothing in it is for people; do not rely on it.
 	Checkpoint *CheckpointApplyConfiguration `json:"checkpoint,omitempty"`
-	// conditions are Ready, Delivered, Complete and Stalled.
+	// conditions answer four questions, each with a reason and a sentence:
+	//
+	// Ready: is the job being measured, or over as it should be?
+	// Delivered: is every sample in Sound Check's database or on its way there?
+	// Complete: is the job over, and every slot accounted for in the database?
+	// Stalled: must a person act? Absent when nobody must.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

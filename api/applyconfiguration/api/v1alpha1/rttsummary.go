@@ -7,7 +7,7 @@ package v1alpha1
 //
 // RTTSummary sums up round-trip times as SpreeDB measured them, such as 12.345ms.
 type RTTSummaryApplyConfiguration struct {
-	// last is the newest one.
+	// last is the newest round-trip time, such as 12.345ms.
 	Last *string `json:"last,omitempty"`
 	// min is the shortest.
 	Min *string `json:"min,omitempty"`

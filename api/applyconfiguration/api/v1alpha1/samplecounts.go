@@ -9,11 +9,12 @@ package v1alpha1
 type SampleCountsApplyConfiguration struct {
 	// total is success + missed + systemError.
 	Total *int64 `json:"total,omitempty"`
-	// success: the device answered.
+	// success counts the polls that the device answered.
 	Success *int64 `json:"success,omitempty"`
-	// missed: the device did not answer; counts as loss.
+	// missed counts those that it did not answer, which is packet loss.
 	Missed *int64 `json:"missed,omitempty"`
-	// systemError: SpreeDB could not be asked or understood; says nothing about the device.
+	// systemError counts those in which SpreeDB could not be asked or understood,
+	// which says nothing about the device.
 	SystemError *int64 `json:"systemError,omitempty"`
 }
 

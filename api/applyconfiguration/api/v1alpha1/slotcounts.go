@@ -7,14 +7,17 @@ package v1alpha1
 //
 // SlotCounts counts the slots of a job. A slot that is due is measured (see samples), unmeasured, or being polled.
 type SlotCountsApplyConfiguration struct {
-	// total is how many slots the job has from its start to its end.
+	// total is how many slots the job has from its start to its end: its duration
+	// divided by its cadence.
 	Total *int64 `json:"total,omitempty"`
 	// due is how many of them were due as of asOf.
 	Due *int64 `json:"due,omitempty"`
-	// unmeasured is how many of them have no sample. After a restart it takes a moment until what the operator did not see
-	// itself has been read back from Sound Check; until then those slots are due and neither measured nor unmeasured.
+	// unmeasured is how many of these have no sample, for the reasons below; they
+	// are not lost packets. After a restart it takes a moment until what the
+	// operator did not see itself has been read back from Sound Check; until then
+	// those slots are due and neither measured nor unmeasured.
 	Unmeasured *int64 `json:"unmeasured,omitempty"`
-	// unmeasuredBy splits unmeasured by reason.
+	// unmeasuredBy splits unmeasured by reason. Absent when there are none.
 	UnmeasuredBy *UnmeasuredCountsApplyConfiguration `json:"unmeasuredBy,omitempty"`
 }
 

@@ -7,17 +7,18 @@ package v1alpha1
 //
 // UnmeasuredCounts counts slots without a sample, by reason.
 type UnmeasuredCountsApplyConfiguration struct {
-	// operatorDown: no operator was polling this job.
+	// operatorDown: no operator was polling the job, or it came to it too late.
 	OperatorDown *int64 `json:"operatorDown,omitempty"`
 	// busy: the poll before it was still running.
 	Busy *int64 `json:"busy,omitempty"`
 	// overload: it did not fit into the limits that protect SpreeDB.
 	Overload *int64 `json:"overload,omitempty"`
-	// suspended: spec.suspend was set.
+	// suspended: spec.suspend was true.
 	Suspended *int64 `json:"suspended,omitempty"`
 	// noTarget: there was no usable target IP.
 	NoTarget *int64 `json:"noTarget,omitempty"`
-	// lost: it was measured, but the sample was given up or refused before Sound Check had it.
+	// lost: it was measured, but the sample was given up at a limit of the spool,
+	// or refused by Sound Check's database.
 	Lost *int64 `json:"lost,omitempty"`
 }
 
