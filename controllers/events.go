@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
@@ -60,7 +62,7 @@ func transitions(before told, after *v1alpha1.LatencyJobStatus) []transition {
 	}
 	switch down := isDown(after); {
 	case down && !before.down:
-		add(corev1.EventTypeWarning, EventTargetDown, "The device has stopped answering: "+after.LastError.Message)
+		add(corev1.EventTypeWarning, EventTargetDown, fmt.Sprintf("The device has stopped answering: %d polls in a row without an answer (%s)", after.Last.MissesInARow, after.LastError.Message))
 	case !down && before.down && after.Phase == v1alpha1.PhaseRunning:
 		add(corev1.EventTypeNormal, EventTargetUp, "The device answers again")
 	}

@@ -81,7 +81,7 @@ func TestAJobWithoutATargetWaitsStartsAndFailsIfNoneComes(t *testing.T) {
 	w.soon(w.phase(never)).Should(Equal(v1alpha1.PhaseFailed))
 	w.Expect(w.text(`select status from jobs where id = $1`, never)).To(Equal("failed"))
 	job, _ = w.job(never)()
-	w.Expect(job.Status.Message).To(Equal("Had no usable target IP through its whole duration"))
+	w.Expect(job.Status.Message).To(Equal("Had no usable target IP through its whole duration; start it anew in Sound Check with one"))
 	w.Expect(job.Status.Slots.UnmeasuredBy.NoTarget).To(BeNumerically(">", 0))
 }
 

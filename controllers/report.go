@@ -29,7 +29,7 @@ func reportOf(phase v1alpha1.JobPhase, problem string, start time.Time, account 
 	case v1alpha1.PhaseRunning:
 		switch {
 		case problem != "":
-			return supabase.Report{State: monitorMeasuring, Message: clip("Goes on as before, because the change cannot be used: "+problem, 512)}, true
+			return supabase.Report{State: monitorMeasuring, Message: clip("Goes on as before, because the change cannot be used: "+problem, maxText)}, true
 		case account.Down():
 			return supabase.Report{State: monitorMeasuring, Message: "The device does not answer"}, true
 		default:

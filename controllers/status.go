@@ -135,63 +135,6 @@ func completionTime(job *v1alpha1.LatencyJob, endedAt, now time.Time) *metav1.Ti
 	}
 }
 
-// message says in a sentence why the job is in its phase.
-func message(job *v1alpha1.LatencyJob, f facts) string {
-	problem := job.Annotations[v1alpha1.RowProblemAnnotation]
-	switch f.decision.phase {
-	case v1alpha1.PhasePending:
-		return startsAt(job.Spec.StartedAt.Time)
-	case v1alpha1.PhaseWaiting:
-		return waitsFor(problem)
-	case v1alpha1.PhaseSuspended:
-		return "Paused by spec.suspend; set it to false to go on"
-	case v1alpha1.PhaseCompleting:
-		if f.held > 0 {
-			return fmt.Sprintf("Over; %d outcomes are not stored yet", f.held)
-		}
-		return "Over; the last poll or the job's row is being settled"
-	case v1alpha1.PhaseCompleted:
-		return "Ran to its end"
-	case v1alpha1.PhaseCancelled:
-		return "Cancelled in Sound Check"
-	case v1alpha1.PhaseFailed:
-		account := f.ledger.Account()
-		if account.Totals.Samples() == 0 && account.Unmeasured[ledger.NoTarget] > 0 {
-			return "Had no usable target IP through its whole duration"
-		}
-		return "Failed in Sound Check"
-	case v1alpha1.PhaseRunning:
-		return running(f, problem)
-	default:
-		return "Made by hand: no row in Sound Check stands behind it, so it is never polled; delete it"
-	}
-}
-
-func startsAt(start time.Time) string { return "Starts at " + start.UTC().Format(time.RFC3339) }
-
-func waitsFor(problem string) string {
-	if problem != "" {
-		return clip("Waits for a usable target IP: "+problem, 512)
-	}
-	return "Waits for a target IP: the job's row in Sound Check has none yet"
-}
-
-func running(f facts, problem string) string {
-	account := f.ledger.Account()
-	switch {
-	case problem != "":
-		return clip("Goes on as it was before its row in Sound Check became unusable: "+problem, 512)
-	case account.Away():
-		return clip("SpreeDB cannot measure: "+account.LastError.Message, 512)
-	case account.Down():
-		return "The device does not answer"
-	case f.ledger.Unknown() > 0:
-		return fmt.Sprintf("Measuring; what became of %d slots that this operator did not see is being looked up", f.ledger.Unknown())
-	default:
-		return "Measuring"
-	}
-}
-
 func setConditions(status *v1alpha1.LatencyJobStatus, job *v1alpha1.LatencyJob, f facts, now time.Time) {
 	set := func(kind string, value metav1.ConditionStatus, reason, text string) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
@@ -200,11 +143,14 @@ func setConditions(status *v1alpha1.LatencyJobStatus, job *v1alpha1.LatencyJob, 
 		})
 	}
 	ready := readyReason(f)
-	value := metav1.ConditionFalse
-	if ready == v1alpha1.ReasonMeasuring || ready == v1alpha1.ReasonFinished {
+	value, text := metav1.ConditionFalse, status.Message
+	switch ready {
+	case v1alpha1.ReasonMeasuring:
 		value = metav1.ConditionTrue
+	case v1alpha1.ReasonFinished:
+		value, text = metav1.ConditionTrue, "The job is over"
 	}
-	set(v1alpha1.ConditionReady, value, ready, status.Message)
+	set(v1alpha1.ConditionReady, value, ready, text)
 
 	if ready == v1alpha1.ReasonNotMirrored {
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionDelivered)
@@ -215,19 +161,19 @@ func setConditions(status *v1alpha1.LatencyJobStatus, job *v1alpha1.LatencyJob, 
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionStalled)
 	switch {
 	case f.rejected != "":
-		set(v1alpha1.ConditionDelivered, metav1.ConditionFalse, v1alpha1.ReasonRowRejected, clip(f.rejected, 512))
+		set(v1alpha1.ConditionDelivered, metav1.ConditionFalse, v1alpha1.ReasonRowRejected, refused(f.rejected))
 	case f.held > 0 && f.delivery.Reason != v1alpha1.ReasonUpToDate:
-		set(v1alpha1.ConditionDelivered, metav1.ConditionFalse, f.delivery.Reason, clip(f.delivery.Message, 512))
+		set(v1alpha1.ConditionDelivered, metav1.ConditionFalse, f.delivery.Reason, clip(f.delivery.Message, maxText))
 	default:
-		set(v1alpha1.ConditionDelivered, metav1.ConditionTrue, v1alpha1.ReasonUpToDate, "All samples taken so far are stored or on their way")
+		set(v1alpha1.ConditionDelivered, metav1.ConditionTrue, v1alpha1.ReasonUpToDate, "Every sample taken so far is in Sound Check's database or on its way there")
 	}
 	switch {
 	case isFinal(status.Phase) && f.closed:
-		set(v1alpha1.ConditionComplete, metav1.ConditionTrue, string(status.Phase), status.Message)
-	case isFinal(status.Phase):
-		set(v1alpha1.ConditionComplete, metav1.ConditionFalse, v1alpha1.ReasonNotSettled, "Over; its last outcomes are not in Sound Check yet")
+		set(v1alpha1.ConditionComplete, metav1.ConditionTrue, string(status.Phase), "The job is over, and each of its slots has its outcome in Sound Check's database")
+	case isFinal(status.Phase), status.Phase == v1alpha1.PhaseCompleting:
+		set(v1alpha1.ConditionComplete, metav1.ConditionFalse, v1alpha1.ReasonNotSettled, "The job is over, and its last outcomes are not in Sound Check's database yet")
 	default:
-		set(v1alpha1.ConditionComplete, metav1.ConditionFalse, v1alpha1.ReasonNotOver, "The job is not over yet")
+		set(v1alpha1.ConditionComplete, metav1.ConditionFalse, v1alpha1.ReasonNotOver, "The job is not over yet: it ends at "+clockTime(gridOf(&job.Spec).End()))
 	}
 }
 

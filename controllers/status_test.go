@@ -90,7 +90,7 @@ func TestConditions(t *testing.T) {
 		"completed":                          {facts{closed: true, decision: decision{phase: v1alpha1.PhaseCompleted}}, "Ready=True/Finished Delivered=True/UpToDate Complete=True/Completed"},
 		"cancelled":                          {facts{closed: true, decision: decision{phase: v1alpha1.PhaseCancelled}}, "Ready=True/Finished Delivered=True/UpToDate Complete=True/Cancelled"},
 		"made by hand":                       {facts{decision: decision{}}, "Ready=False/NotMirrored Stalled=True/NotMirrored"},
-		"SpreeDB away":                       {facts{decision: running, ledger: away()}, "Ready=False/SpreeDBUnavailable Delivered=True/UpToDate Complete=False/NotOver"},
+		"SpreeDB away":                       {facts{decision: running, ledger: of(sample.SystemError, "connection refused")}, "Ready=False/SpreeDBUnavailable Delivered=True/UpToDate Complete=False/NotOver"},
 		"Supabase away":                      {facts{decision: running, held: 1, delivery: Delivery{Reason: v1alpha1.ReasonSupabaseUnavailable}}, "Ready=True/Measuring Delivered=False/SupabaseUnavailable Complete=False/NotOver"},
 		"away, but none of this job is held": {facts{decision: running, delivery: Delivery{Reason: v1alpha1.ReasonSupabaseUnavailable}}, "Ready=True/Measuring Delivered=True/UpToDate Complete=False/NotOver"},
 		"sample refused":                     {facts{decision: running, rejected: "violates a check"}, "Ready=True/Measuring Delivered=False/RowRejected Complete=False/NotOver"},
@@ -113,16 +113,6 @@ func TestConditions(t *testing.T) {
 			}
 		})
 	}
-}
-
-func away() *ledger.Ledger {
-	var l ledger.Ledger
-	for slot := range int64(3) {
-		grid := gridOf(specOf(nil))
-		l.Begin(grid, slot)
-		l.Finish(ledger.Outcome{Sample: sample.Sample{Status: sample.SystemError, ScheduledAt: grid.Due(slot)}, Message: "connection refused"})
-	}
-	return &l
 }
 
 func TestFiguresAreRoundedAsPostgreSQLDoes(t *testing.T) {

@@ -226,7 +226,7 @@ func (r *SyncReconciler) write(ctx context.Context, apply []change, remove []*v1
 		defer mu.Unlock()
 		switch {
 		case apierrors.IsInvalid(err):
-			refused[id] = clip("Kubernetes refuses it: "+err.Error(), 512)
+			refused[id] = clip("Kubernetes refuses it: "+err.Error(), maxText)
 		case err != nil:
 			failed = append(failed, err)
 		}
@@ -297,7 +297,7 @@ func (r *SyncReconciler) report(ctx context.Context, rows []supabase.Job, p *pla
 		row := &rows[i]
 		now := supabase.Report{State: row.MonitorState, Message: row.MonitorMessage}
 		r.Board.says(row.ID, now)
-		say := supabase.Report{State: monitorNotMeasuring, Message: clip("Not measured: "+p.problems[row.ID], 512)}
+		say := supabase.Report{State: monitorNotMeasuring, Message: clip("Not measured: "+p.problems[row.ID], maxText)}
 		if !p.orphans[row.ID] || say == now || told == reportsPerSync || failed > 2 {
 			continue
 		}

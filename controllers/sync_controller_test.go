@@ -94,7 +94,7 @@ func TestBadRowsAreReportedAndHoldUpNobody(t *testing.T) {
 	w.soon(w.phase(good)).Should(Equal(v1alpha1.PhaseRunning))
 	w.soon(w.phase(name)).Should(Equal(v1alpha1.PhaseWaiting))
 	job, _ := w.job(name)()
-	w.Expect(job.Status.Message).To(Equal(`Waits for a usable target IP: target_ip is "modem-7", which is not an IPv4 or IPv6 address`))
+	w.Expect(job.Status.Message).To(Equal(`Waits for a usable target IP, to be entered in Sound Check: target_ip is "modem-7", which is not an IPv4 or IPv6 address`))
 	says := func(id string) func() string {
 		return func() string {
 			return w.text(`select coalesce(monitor_state || ': ' || monitor_message, monitor_state, 'nothing') from jobs where id = $1`, id)
