@@ -161,19 +161,14 @@ func (v *peerSet) members(now time.Time) []roster.Member {
 
 // delivered tells whether every other process has said that all that it measured before an instant is stored. Those that
 // have said nothing for long do not count any more.
-func (v *peerSet) delivered(until, now time.Time) bool {
-	for id, f := range v.all {
-		if id != v.self && !v.forgotten(f, now) && f.delivered.Before(until) {
-			return false
-		}
-	}
-	return true
-}
+func (v *peerSet) delivered(until, now time.Time) bool { return v.stored(until, now, true) }
 
 // handedOver tells that of those who are alive, and of those who left and have not given up their Leases yet.
-func (v *peerSet) handedOver(until, now time.Time) bool {
+func (v *peerSet) handedOver(until, now time.Time) bool { return v.stored(until, now, false) }
+
+func (v *peerSet) stored(until, now time.Time, deadToo bool) bool {
 	for id, f := range v.all {
-		counts := v.alive(id, now) || f.left(now) && !v.forgotten(f, now)
+		counts := !v.forgotten(f, now) && (deadToo || v.alive(id, now) || f.left(now))
 		if id != v.self && counts && f.delivered.Before(until) {
 			return false
 		}
