@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func (r *Reader) next() (Line, error) {
 	r.number++
 	var line Line
 	if err := json.Unmarshal(r.lines.Bytes(), &line); err != nil {
-		return Line{}, r.notOutcomes(err.Error())
+		return Line{}, r.unreadable(err)
 	}
 	if kinds := line.kinds(); kinds > 1 {
 		return Line{}, r.notOutcomes("it is of several kinds at once")
@@ -98,6 +99,16 @@ func (r *Reader) next() (Line, error) {
 		return Line{}, r.last()
 	}
 	return line, nil
+}
+
+// unreadable tells a line that was cut off from one that is something else.
+func (r *Reader) unreadable(why error) error {
+	var half json.RawMessage
+	err := json.NewDecoder(bytes.NewReader(r.lines.Bytes())).Decode(&half)
+	if errors.Is(err, io.ErrUnexpectedEOF) && !r.lines.Scan() {
+		return r.ended()
+	}
+	return r.notOutcomes(why.Error())
 }
 
 // last makes sure that nothing comes after the end.
