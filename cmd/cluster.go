@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -15,14 +16,15 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/controllers"
+	"github.com/soundcheck-io/latency-operator/internal/endpoint"
 )
 
 // cluster is where the operator works, and who it is there.
@@ -73,7 +75,9 @@ func clusterOf(opts *options) (*cluster, error) {
 	return c, nil
 }
 
-func newManager(c *cluster, opts *options, log logr.Logger) (ctrl.Manager, error) {
+// newManager sets the manager up. The samples of jobs are served beside the metrics, where these are served over TLS and to whoever
+// may read them: anywhere else a token could be read on the way, and nobody could be told from anybody.
+func newManager(c *cluster, opts *options, database endpoint.Database, clk clock.PassiveClock, log logr.Logger) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, err
@@ -83,7 +87,13 @@ func newManager(c *cluster, opts *options, log logr.Logger) (ctrl.Manager, error
 	}
 	metrics := metricsserver.Options{BindAddress: opts.MetricsBindAddress, SecureServing: opts.MetricsSecure, CertDir: opts.MetricsCertDir}
 	if opts.MetricsSecure {
-		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		keeper, err := newGatekeeper(c.config, c.namespace, log.WithName("samples"))
+		if err != nil {
+			return nil, err
+		}
+		samples := endpoint.New(database, keeper.admit, clk, log.WithName("samples"))
+		metrics.FilterProvider = filterBut(samples)
+		metrics.ExtraHandlers = map[string]http.Handler{endpoint.Pattern: samples}
 	}
 	mgr, err := ctrl.NewManager(c.config, ctrl.Options{
 		Scheme:                 scheme,

@@ -151,7 +151,7 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	mgr, err := newManager(out.cluster, opts, log)
+	mgr, err := newManager(out.cluster, opts, out.database, clk, log)
 	if err != nil {
 		return nil, err
 	}

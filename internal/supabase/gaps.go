@@ -18,6 +18,7 @@ const (
 	OpPutGaps   = "put_gaps"
 	OpDeleteGap = "delete_gap"
 	OpGapsSince = "gaps_since"
+	OpEachGap   = "each_gap"
 )
 
 var gapColumns = []string{"job_id", "from_at", "to_at", "slots", "reason"}
@@ -101,25 +102,47 @@ func (c *Client) DeleteGap(ctx context.Context, g sample.Gap) error {
 // instant asks for all. Ids are UUIDs in lower case. Without the table there are none. ErrNoHistory is as for SamplesSince: a
 // database that cannot tell which samples it has cannot tell what its lack of gaps means either.
 func (c *Client) GapsSince(ctx context.Context, since map[string]time.Time) ([]sample.Gap, error) {
-	schema, err := c.known(ctx)
-	switch {
-	case err != nil:
-		return nil, err
-	case !schema.gaps || len(since) == 0:
-		return nil, nil
-	case !schema.Keyed():
-		return nil, errNotKeyed
-	}
 	var out []sample.Gap
-	h := &history[sample.Gap]{
-		client: c, op: OpGapsSince, table: "sample_gaps", columns: strings.Join(gapColumns, ","), key: "from_at", bound: "to_at",
-		parse: parseGap, take: func(g sample.Gap) { out = append(out, g) },
+	h, err := c.gaps(ctx, OpGapsSince, func(g sample.Gap) { out = append(out, g) })
+	if h == nil || len(since) == 0 {
+		return nil, err
 	}
 	err = h.since(ctx, since)
 	if err == nil && h.seen {
 		return out, nil
 	}
 	return nil, c.believe(ctx, err, false)
+}
+
+// EachGap calls do for each gap of a job that ends after an instant, in the order in which they begin; a zero instant asks for all.
+// It holds at most a page of them. An error comes after do has had what was read before. Without the table there are none. Whether
+// gaps that are not there mean anything is for EachSample to say.
+func (c *Client) EachGap(ctx context.Context, jobID string, since time.Time, do func(sample.Gap)) error {
+	h, err := c.gaps(ctx, OpEachGap, do)
+	if h == nil {
+		return err
+	}
+	if err := checkSince(map[string]time.Time{jobID: {}}); err != nil {
+		return fmt.Errorf("%s: %w", OpEachGap, err)
+	}
+	return h.follow(ctx, line[sample.Gap]{job: jobID}, since)
+}
+
+// gaps prepares reading gaps; nil where there is no table for them.
+func (c *Client) gaps(ctx context.Context, op string, take func(sample.Gap)) (*history[sample.Gap], error) {
+	schema, err := c.known(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case !schema.gaps:
+		return nil, nil
+	case !schema.Keyed():
+		return nil, errNotKeyed
+	}
+	return &history[sample.Gap]{
+		client: c, op: op, table: "sample_gaps", columns: strings.Join(gapColumns, ","), key: "from_at", bound: "to_at",
+		parse: parseGap, take: take,
+	}, nil
 }
 
 // parseGap reads a row. One with an end or a number that cannot be read is not worth taking.

@@ -51,6 +51,12 @@ func (c *Client) SamplesSince(ctx context.Context, since map[string]time.Time) (
 // a page of them. An error comes after do has had what was read before. ErrNoHistory means that nothing can be concluded from what
 // is missing.
 func (c *Client) EachSample(ctx context.Context, jobID string, do func(Stored)) error {
+	return c.EachSampleSince(ctx, jobID, time.Time{}, do)
+}
+
+// EachSampleSince is EachSample for the samples that were due after an instant, to the microsecond; a zero instant stands for all,
+// and only then those without a due time are among them.
+func (c *Client) EachSampleSince(ctx context.Context, jobID string, since time.Time, do func(Stored)) error {
 	h, err := c.samples(ctx, OpEachSample, do)
 	if err != nil {
 		return err
@@ -58,8 +64,8 @@ func (c *Client) EachSample(ctx context.Context, jobID string, do func(Stored)) 
 	if err := checkSince(map[string]time.Time{jobID: {}}); err != nil {
 		return fmt.Errorf("%s: %w", OpEachSample, err)
 	}
-	err = h.follow(ctx, line[Stored]{job: jobID}, time.Time{})
-	if err == nil {
+	err = h.follow(ctx, line[Stored]{job: jobID}, since)
+	if err == nil && since.IsZero() {
 		err = unscheduled(ctx, h, jobID)
 	}
 	return c.believe(ctx, err, h.seen)
