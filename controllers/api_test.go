@@ -138,7 +138,7 @@ func TestWhatPeopleSee(t *testing.T) {
 		}
 	}
 	w.Expect(strings.Join(columns, " ")).To(Equal("Name Target Cadence Phase Last RTT Loss Samples Last-Poll As-Of Age"))
-	w.Expect(strings.Join(wide, " ")).To(Equal("Errors Unmeasured Next-Poll Message"))
+	w.Expect(strings.Join(wide, " ")).To(Equal("Errors Unmeasured Next-Poll Verdict Message"))
 	w.Expect(table.Rows).To(HaveLen(1))
 	cells := table.Rows[0].Cells
 	w.Expect(cells[:5]).To(Equal([]any{id, "10.0.0.1", float64(1), "Running", "success"}))

@@ -77,6 +77,8 @@ type end struct {
 	state v1alpha1.JobState
 	at    time.Time
 	grid  schedule.Grid
+	// report is what the job came to; nil while its books are open, and where there is nothing to tell.
+	report *v1alpha1.JobReport
 }
 
 // entry gives the entry of a LatencyJob. The first time, it goes on from the status that an earlier process wrote.
@@ -96,7 +98,7 @@ func resume(job *v1alpha1.LatencyJob) *entry {
 	status := &job.Status
 	e := &entry{ledger: ledger.Resume(accountOf(status)), phase: status.Phase, down: isDown(status), grid: gridOf(&job.Spec)}
 	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionComplete) && status.ObservedGeneration == job.Generation {
-		e.closed = end{state: v1alpha1.JobState(status.Phase), grid: e.grid}
+		e.closed = end{state: v1alpha1.JobState(status.Phase), grid: e.grid, report: status.Report}
 		if done := status.CompletionTime; done != nil {
 			e.closed.at = done.Time
 		}

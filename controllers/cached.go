@@ -91,6 +91,9 @@ func Slim(obj any) (any, error) {
 	}
 	job.Spec.State = same(job.Spec.State)
 	job.Status.Phase, job.Status.Message = same(job.Status.Phase), same(job.Status.Message)
+	if r := job.Status.Report; r != nil {
+		r.Verdict, r.Message = same(r.Verdict), same(r.Message)
+	}
 	for i := range job.Status.Conditions {
 		c := &job.Status.Conditions[i]
 		c.Type, c.Status, c.Reason, c.Message = same(c.Type), same(c.Status), same(c.Reason), same(c.Message)

@@ -23,7 +23,7 @@ func TestSlimChangesNothingThatIsRead(t *testing.T) {
 				},
 				Spec: *specOf(nil),
 				Status: v1alpha1.LatencyJobStatus{
-					Phase: v1alpha1.PhaseRunning, Message: "Measuring",
+					Phase: v1alpha1.PhaseRunning, Message: "Measuring", Report: &v1alpha1.JobReport{Verdict: "Healthy", Message: "The device answered all of 60 polls."},
 					Conditions: []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Measuring", Message: "Measuring"}},
 				},
 			}

@@ -152,7 +152,7 @@ func (r *CompletionReconciler) settle(ctx context.Context, job *v1alpha1.Latency
 	if !r.Peers.Delivered(at) { // it may have been theirs before
 		return v1alpha1.StateRunning, nil
 	}
-	books, err := r.balance(ctx, job.Name, e, at, row.Status != "running" && at.Before(grid.End()))
+	books, found, err := r.balance(ctx, job, e, at, row.Status != "running" && at.Before(grid.End()))
 	if err != nil {
 		return v1alpha1.StateRunning, err
 	}
@@ -176,7 +176,7 @@ func (r *CompletionReconciler) settle(ctx context.Context, job *v1alpha1.Latency
 	}
 	e.ledger.Settle(*account)
 	e.report = reported{known: true, now: reportOfEnd(state, account)}
-	e.closed = end{state: state, at: r.Clock.Now(), grid: grid}
+	e.closed = end{state: state, at: r.Clock.Now(), grid: grid, report: found}
 	if job.Spec.State == v1alpha1.StateRunning {
 		e.end = e.closed
 	}
@@ -236,19 +236,25 @@ func over(row *supabase.Job, e *entry, grid schedule.Grid) time.Time {
 }
 
 // balance brings the slots of a job and what the database has of them together: each gets one outcome there. Where the
-// database does not tell what it has, what this process knows has to do.
-func (r *CompletionReconciler) balance(ctx context.Context, id string, e *entry, over time.Time, cut bool) (*ledger.Balance, error) {
+// database does not tell what it has, what this process knows has to do, and there is no report.
+func (r *CompletionReconciler) balance(ctx context.Context, job *v1alpha1.LatencyJob, e *entry, over time.Time, cut bool) (*ledger.Balance, *v1alpha1.JobReport, error) {
+	id := job.Name
 	var count ledger.Count
-	err := r.Finisher.EachSample(ctx, id, func(s supabase.Stored) { count.Add(sampleOf(&s)) })
+	found := newFindings(&job.Spec, over)
+	err := r.Finisher.EachSample(ctx, id, func(stored supabase.Stored) {
+		s := sampleOf(&stored)
+		count.Add(s)
+		found.add(&s)
+	})
 	switch {
 	case errors.Is(err, supabase.ErrNoHistory):
-		return &ledger.Balance{Account: r.guess(id, e)}, nil
+		return &ledger.Balance{Account: r.guess(id, e)}, nil, nil
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	}
 	rows, err := r.Finisher.GapsSince(ctx, map[string]time.Time{id: {}})
 	if err != nil && !errors.Is(err, supabase.ErrNoHistory) {
-		return nil, err
+		return nil, nil, err
 	}
 	kept := r.KeepsGaps() && err == nil
 	gaps := make([]ledger.Gap, len(rows))
@@ -261,10 +267,10 @@ func (r *CompletionReconciler) balance(ctx context.Context, id string, e *entry,
 	}
 	b := e.ledger.Close(e.grid, over, cut, &count, gaps, kept)
 	e.mu.Unlock()
-	if err := r.post(ctx, id, &b); err != nil {
-		return nil, err
+	if err := r.post(ctx, id, &b); err != nil || !kept {
+		return &b, nil, err
 	}
-	return &b, nil
+	return &b, found.report(b.Gaps), nil
 }
 
 // guess is the account of a job where the database does not show its samples. If there may be some, slots that this process did

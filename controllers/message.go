@@ -28,20 +28,28 @@ func message(job *v1alpha1.LatencyJob, f facts) string {
 		}
 		return "Its time is over; its last poll ends, or its row in Sound Check is being set to completed"
 	case v1alpha1.PhaseCompleted:
-		return "Ran to its end"
+		return ended("Ran to its end", f)
 	case v1alpha1.PhaseCancelled:
-		return "Cancelled in Sound Check"
+		return ended("Cancelled in Sound Check", f)
 	case v1alpha1.PhaseFailed:
 		account := f.ledger.Account()
 		if account.Totals.Samples() == 0 && account.Unmeasured[ledger.NoTarget] > 0 {
 			return "Had no usable target IP through its whole duration; start it anew in Sound Check with one"
 		}
-		return "Set to failed in Sound Check"
+		return ended("Set to failed in Sound Check", f)
 	case v1alpha1.PhaseRunning:
 		return running(f, problem)
 	default:
 		return "Made by hand: no row in Sound Check stands behind it, so it is never polled; delete it, and start the job in Sound Check"
 	}
+}
+
+// ended says how a job ended, and what it came to once that is known.
+func ended(how string, f facts) string {
+	if !f.closed || f.report == nil {
+		return how
+	}
+	return clip(how+". "+f.report.Message, maxText)
 }
 
 func startsAt(start time.Time) string { return "Starts at " + clockTime(start) }

@@ -67,6 +67,12 @@ func TestEveryPhaseSaysWhyAndWhatToDo(t *testing.T) {
 			"Its time is over; 3 outcomes are not in Sound Check's database yet", "Ready: =", stored, unsettled,
 		}},
 		"completed": {with(in(v1alpha1.PhaseCompleted), func(f *facts) { f.closed = true }), "", []string{"Ran to its end", over, stored, settled}},
+		"completed, with a report": {with(in(v1alpha1.PhaseCompleted), func(f *facts) {
+			f.closed, f.report = true, &v1alpha1.JobReport{Message: "The device answered all of 360 polls."}
+		}), "", []string{"Ran to its end. The device answered all of 360 polls.", over, stored, settled}},
+		"cancelled anew, with the report of before": {with(in(v1alpha1.PhaseCancelled), func(f *facts) {
+			f.report = &v1alpha1.JobReport{Message: "The device answered all of 360 polls."}
+		}), "", []string{"Cancelled in Sound Check", over, stored, unsettled}},
 		"cancelled, not settled": {in(v1alpha1.PhaseCancelled), "", []string{
 			"Cancelled in Sound Check", over, stored, unsettled,
 		}},

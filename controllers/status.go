@@ -25,7 +25,8 @@ type facts struct {
 	ledger   *ledger.Ledger
 	endedAt  time.Time
 	rejected string
-	closed   bool // each slot has its outcome in the database
+	closed   bool                // each slot has its outcome in the database
+	report   *v1alpha1.JobReport // what the job came to, if it is closed
 	held     int
 	delivery Delivery
 	sequence int64 // the highest given to a sample; -1 for none
@@ -52,12 +53,7 @@ func statusOf(job *v1alpha1.LatencyJob, f facts, now time.Time) v1alpha1.Latency
 		Conditions: append([]metav1.Condition(nil), job.Status.Conditions...),
 	}
 	t := &account.Totals
-	if answered := t.Success + t.Missed; answered > 0 {
-		status.Loss = percent(t.Missed, answered)
-	}
-	if all := t.Samples(); all > 0 {
-		status.Errors = percent(t.SystemError, all)
-	}
+	status.Loss, status.Errors = share(t.Missed, t.Success+t.Missed), share(t.SystemError, t.Samples())
 	if t.JitterCount > 0 {
 		status.Jitter = milliseconds(t.JitterSum, t.JitterCount)
 	}
@@ -67,6 +63,9 @@ func statusOf(job *v1alpha1.LatencyJob, f facts, now time.Time) v1alpha1.Latency
 	default:
 	}
 	if isFinal(status.Phase) {
+		if f.closed {
+			status.Report = f.report
+		}
 		status.CompletionTime = completionTime(job, f.endedAt, now)
 	}
 	status.Message = message(job, f)
@@ -203,8 +202,8 @@ func isDown(status *v1alpha1.LatencyJobStatus) bool {
 	return status.Phase == v1alpha1.PhaseRunning && status.Last != nil && status.Last.MissesInARow >= ledger.DownAfter
 }
 
-// milliseconds writes the mean of n round-trip times for people: 12.345ms. Like percent it rounds halves up, as PostgreSQL does,
-// so that a figure reads the same in both places.
+// milliseconds writes the mean of n round-trip times for people: 12.345ms. It rounds halves up, as PostgreSQL does, so that a figure
+// reads the same in both places.
 func milliseconds(sum time.Duration, n int64) string {
 	unit := n * int64(time.Microsecond)
 	micros := int64(sum) / unit
@@ -212,12 +211,6 @@ func milliseconds(sum time.Duration, n int64) string {
 		micros++
 	}
 	return fmt.Sprintf("%d.%03dms", micros/1000, micros%1000)
-}
-
-// percent writes a share of a whole for people: 0.28%.
-func percent(part, whole int64) string {
-	hundredths := (2*10_000*part + whole) / (2 * whole)
-	return fmt.Sprintf("%d.%02d%%", hundredths/100, hundredths%100)
 }
 
 // clip bounds a text to what the API accepts, in whole characters.

@@ -165,6 +165,7 @@ func (r *StatusReconciler) picture(e *entry, job *latencyv1alpha1.LatencyJob) (l
 		endedAt:  e.closed.at,
 		rejected: e.rejected,
 		closed:   v.closed,
+		report:   e.closed.report,
 		held:     held,
 		delivery: r.Delivery(),
 		sequence: r.Outbox.Highest(job.Spec.JobID),

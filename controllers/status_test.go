@@ -121,10 +121,11 @@ func TestFiguresAreRoundedAsPostgreSQLDoes(t *testing.T) {
 		{milliseconds(42972999*time.Nanosecond, 2), "21.486ms"},
 		{milliseconds(time.Microsecond/2, 1), "0.001ms"},
 		{milliseconds(24*time.Hour, 1), "86400000.000ms"},
-		{percent(1, 800), "0.13%"},
-		{percent(0, 7), "0.00%"},
-		{percent(7, 7), "100.00%"},
-		{percent(1, 3), "33.33%"},
+		{share(1, 800), "0.13%"},
+		{share(0, 7), "0.00%"},
+		{share(7, 7), "100.00%"},
+		{share(1, 3), "33.33%"},
+		{share(0, 0), ""},
 	} {
 		if tc.got != tc.want {
 			t.Errorf("got %s, want %s", tc.got, tc.want)

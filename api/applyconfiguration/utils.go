@@ -18,6 +18,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 	// Group=latency.soundcheck.io, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithKind("Checkpoint"):
 		return &apiv1alpha1.CheckpointApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("JobReport"):
+		return &apiv1alpha1.JobReportApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LastError"):
 		return &apiv1alpha1.LastErrorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LastSample"):
@@ -28,6 +30,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.LatencyJobSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LatencyJobStatus"):
 		return &apiv1alpha1.LatencyJobStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Outage"):
+		return &apiv1alpha1.OutageApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RTTDistribution"):
+		return &apiv1alpha1.RTTDistributionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RTTSummary"):
 		return &apiv1alpha1.RTTSummaryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SampleCounts"):

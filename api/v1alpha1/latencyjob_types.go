@@ -128,6 +128,7 @@ type LatencyJobSpec struct {
 // +kubebuilder:printcolumn:name="Errors",type=string,JSONPath=`.status.errors`,priority=1,description="systemError / samples"
 // +kubebuilder:printcolumn:name="Unmeasured",type=integer,JSONPath=`.status.slots.unmeasured`,priority=1,description="Slots that passed without a poll"
 // +kubebuilder:printcolumn:name="Next-Poll",type=string,JSONPath=`.status.nextPollTime`,priority=1
+// +kubebuilder:printcolumn:name="Verdict",type=string,JSONPath=`.status.report.verdict`,priority=1,description="What the samples of a job that is over show"
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
 type LatencyJob struct {
 	metav1.TypeMeta `json:",inline"`

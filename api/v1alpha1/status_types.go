@@ -31,6 +31,15 @@ type LatencyJobStatus struct {
 	// +optional
 	Message string `json:"message,omitempty"`
 
+	// report is what the job came to, once it is over. It is computed when the
+	// last sample is stored, from all that Sound Check's database has of the job,
+	// whoever measured it. A job that is started anew loses it until it is over
+	// again. It is absent where there is nothing to tell: the job has no samples,
+	// or more than a million; or the database lacks the operator's migrations, or
+	// does not let it read samples.
+	// +optional
+	Report *JobReport `json:"report,omitempty"`
+
 	// asOf is when this status was written. In a large installation it trails the
 	// measuring by some minutes; the samples in Sound Check do not.
 	// +optional

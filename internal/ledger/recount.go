@@ -32,6 +32,8 @@ type Balance struct {
 	Account Account
 	// Put are gaps to write, also in the place of longer ones; after that, Remove are gaps to remove.
 	Put, Remove []Gap
+	// Gaps are all that it has then, in no order.
+	Gaps []Gap
 	// Lost are those of Put that nobody knew about.
 	Lost []Unmeasured
 }
@@ -64,7 +66,7 @@ func (l *Ledger) Close(g schedule.Grid, over time.Time, cut bool, c *Count, gaps
 		covered = append(covered, b.fill(u.slots.within(time.Time{}, most), taken, u.why)...)
 	}
 	if !kept {
-		b.Put = nil
+		b.Put, b.Gaps = nil, nil
 		return b
 	}
 	// Nothing but what is unknown should be without an outcome. But samples can be deleted, and disks lost.
@@ -100,6 +102,7 @@ func (b *Balance) straighten(c *Count, gaps []Gap, last time.Time) (covered []sp
 		}
 		for _, part := range rest {
 			b.Account.Unmeasured[gap.Reason] += part.Slots
+			b.Gaps = append(b.Gaps, Gap{Stretch: part, Reason: gap.Reason})
 			covered, reach = append(covered, part.span()), append(reach, part.span())
 		}
 	}
@@ -115,6 +118,7 @@ func (b *Balance) fill(slots Stretch, taken []span, why Reason) (covered []span)
 		b.Account.Unmeasured[why] += hole.Slots
 		gap := Gap{Stretch: hole, Reason: why}
 		b.Put = append(b.Put, gap)
+		b.Gaps = append(b.Gaps, gap)
 		b.Lost = append(b.Lost, Unmeasured{Slots: hole.Slots, Gap: gap})
 		covered = append(covered, hole.span())
 	}

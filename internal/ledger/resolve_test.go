@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -328,6 +329,10 @@ func TestCloseIsDoneOnce(t *testing.T) {
 			if row, ok := rows[g.Due(slot)]; ok {
 				again = append(again, row)
 			}
+		}
+		slices.SortFunc(b.Gaps, func(x, y Gap) int { return x.From.Compare(y.From) })
+		if diff := cmp.Diff(again, b.Gaps); diff != "" {
+			t.Fatalf("seed %d: the gaps that there are then: %s", seed, diff)
 		}
 		if next := l.Close(g, g.End(), false, &count, again, true); len(next.Put)+len(next.Remove) > 0 {
 			t.Fatalf("seed %d: closing again puts %v and removes %v", seed, next.Put, next.Remove)

@@ -82,6 +82,42 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.soundcheck-io.latency-operator.api.v1alpha1.UnmeasuredCounts
 - name: com.github.soundcheck-io.latency-operator.api.v1alpha1.JobPhase
   scalar: string
+- name: com.github.soundcheck-io.latency-operator.api.v1alpha1.JobReport
+  map:
+    fields:
+    - name: completeness
+      type:
+        scalar: string
+    - name: errors
+      type:
+        scalar: string
+    - name: jitter
+      type:
+        scalar: string
+    - name: longestOutage
+      type:
+        namedType: com.github.soundcheck-io.latency-operator.api.v1alpha1.Outage
+    - name: loss
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: outages
+      type:
+        scalar: numeric
+    - name: rtt
+      type:
+        namedType: com.github.soundcheck-io.latency-operator.api.v1alpha1.RTTDistribution
+    - name: samples
+      type:
+        namedType: com.github.soundcheck-io.latency-operator.api.v1alpha1.SampleCounts
+    - name: unmeasured
+      type:
+        scalar: numeric
+    - name: verdict
+      type:
+        scalar: string
 - name: com.github.soundcheck-io.latency-operator.api.v1alpha1.JobState
   scalar: string
 - name: com.github.soundcheck-io.latency-operator.api.v1alpha1.LastError
@@ -202,6 +238,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: phase
       type:
         namedType: com.github.soundcheck-io.latency-operator.api.v1alpha1.JobPhase
+    - name: report
+      type:
+        namedType: com.github.soundcheck-io.latency-operator.api.v1alpha1.JobReport
     - name: rtt
       type:
         namedType: com.github.soundcheck-io.latency-operator.api.v1alpha1.RTTSummary
@@ -211,6 +250,39 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: slots
       type:
         namedType: com.github.soundcheck-io.latency-operator.api.v1alpha1.SlotCounts
+- name: com.github.soundcheck-io.latency-operator.api.v1alpha1.Outage
+  map:
+    fields:
+    - name: duration
+      type:
+        scalar: string
+    - name: from
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+    - name: missed
+      type:
+        scalar: numeric
+- name: com.github.soundcheck-io.latency-operator.api.v1alpha1.RTTDistribution
+  map:
+    fields:
+    - name: avg
+      type:
+        scalar: string
+    - name: max
+      type:
+        scalar: string
+    - name: min
+      type:
+        scalar: string
+    - name: p50
+      type:
+        scalar: string
+    - name: p95
+      type:
+        scalar: string
+    - name: p99
+      type:
+        scalar: string
 - name: com.github.soundcheck-io.latency-operator.api.v1alpha1.RTTSummary
   map:
     fields:

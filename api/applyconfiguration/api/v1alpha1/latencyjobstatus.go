@@ -31,6 +31,13 @@ type LatencyJobStatusApplyConfiguration struct {
 	// message says in a sentence why the job is in this phase, and what to do if
 	// somebody has to do something. Read it first.
 	Message *string `json:"message,omitempty"`
+	// report is what the job came to, once it is over. It is computed when the
+	// last sample is stored, from all that Sound Check's database has of the job,
+	// whoever measured it. A job that is started anew loses it until it is over
+	// again. It is absent where there is nothing to tell: the job has no samples,
+	// or more than a million; or the database lacks the operator's migrations, or
+	// does not let it read samples.
+	Report *JobReportApplyConfiguration `json:"report,omitempty"`
 	// asOf is when this status was written. In a large installation it trails the
 	// measuring by some minutes; the samples in Sound Check do not.
 	AsOf *v1.Time `json:"asOf,omitempty"`
@@ -106,6 +113,14 @@ func (b *LatencyJobStatusApplyConfiguration) WithPhase(value apiv1alpha1.JobPhas
 // If called multiple times, the Message field is set to the value of the last call.
 func (b *LatencyJobStatusApplyConfiguration) WithMessage(value string) *LatencyJobStatusApplyConfiguration {
 	b.Message = &value
+	return b
+}
+
+// WithReport sets the Report field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Report field is set to the value of the last call.
+func (b *LatencyJobStatusApplyConfiguration) WithReport(value *JobReportApplyConfiguration) *LatencyJobStatusApplyConfiguration {
+	b.Report = value
 	return b
 }
 
