@@ -9,6 +9,7 @@ SHELL := bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMAGE   := ghcr.io/soundcheck-io/latency-operator# the name in config/manager
 IMG     ?= $(IMAGE):$(VERSION)
+DEMO_IMG ?= $(IMAGE)-demo:$(VERSION)
 # What deploy, undeploy and build-installer take: config/overlays/openshift on OpenShift.
 OVERLAY ?= config/default
 
@@ -45,6 +46,14 @@ test: assets ## Run all tests. TESTFLAGS are handed to go test.
 	@$(if $(RACE),,echo 'test: no C compiler here, so the race detector stays off')
 	@export KUBEBUILDER_ASSETS=$$(hack/assets.sh); go test $(RACE) -timeout 15m $(TESTFLAGS) ./...
 
+# Which cluster, how images get into it, and which overlay: hack/e2e/doc.go. With kind:
+#   kind create cluster && make test-e2e E2E_LOAD='kind load docker-image "$IMAGE"'
+export E2E_BUILD E2E_LOAD E2E_IMG E2E_DEMO_IMG E2E_OVERLAY E2E_NAMESPACE E2E_KEEP CONTAINER_TOOL KUBECTL
+
+.PHONY: test-e2e
+test-e2e: ## Install the operator with the demo into the cluster in KUBECONFIG, try everything there, and remove it: some minutes.
+	@go test -tags e2e -count 1 -timeout 30m -v $(E2EFLAGS) ./hack/e2e
+
 .PHONY: chaos
 chaos: assets ## Play every fault around the operator once, and prove that no sample was lost: some minutes.
 	@exec go run ./hack/chaos
@@ -80,7 +89,7 @@ fmt: ## Format the code and sort its imports.
 
 .PHONY: vet
 vet: ## Run go vet.
-	@go vet ./...
+	@go vet -tags e2e ./...
 
 .PHONY: lint
 lint: ## Run golangci-lint, which also checks the format.
@@ -123,6 +132,10 @@ run: ## Run the operator on this machine with the variables of .env, against the
 docker-build: ## Build the image IMG.
 	@$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) --tag $(IMG) .
 
+.PHONY: docker-build-demo
+docker-build-demo: ## Build the image DEMO_IMG, which config/components/demo runs.
+	@$(CONTAINER_TOOL) build --target demo --tag $(DEMO_IMG) .
+
 .PHONY: docker-push
 docker-push: ## Push the image IMG.
 	@$(CONTAINER_TOOL) push $(IMG)
@@ -130,7 +143,7 @@ docker-push: ## Push the image IMG.
 .PHONY: build-installer
 build-installer: ## Write dist/install.yaml: OVERLAY with the image IMG, in one file.
 	@rm -rf dist/install && mkdir -p dist/install
-	@cd dist/install && $(KUSTOMIZE) create --resources ../../$(OVERLAY) && $(KUSTOMIZE) edit set image $(IMAGE)=$(IMG)
+	@cd dist/install && $(KUSTOMIZE) create --resources ../../$(OVERLAY) && $(KUSTOMIZE) edit set image $(IMAGE)=$(IMG) $(IMAGE)-demo=$(DEMO_IMG)
 	@$(KUSTOMIZE) build dist/install >dist/install.yaml
 
 ##@ Deployment, to the cluster in KUBECONFIG

@@ -1,0 +1,105 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// rawSelector is a selector as kubectl takes it.
+func rawSelector(text string) client.ListOption {
+	selector, err := labels.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return client.MatchingLabelsSelector{Selector: selector}
+}
+
+// forward makes a port of the pod reachable until stop is called, and returns its address here.
+func (s *suite) forward(ctx context.Context, pod string, port int) (address string, stop func(), err error) {
+	transport, upgrader, err := spdy.RoundTripperFor(s.config)
+	if err != nil {
+		return "", nil, err
+	}
+	url := s.kube.CoreV1().RESTClient().Post().Resource("pods").Namespace(s.namespace).Name(pod).SubResource("portforward").URL()
+	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
+	stopped, started, failed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, stopped, started, io.Discard, io.Discard)
+	if err != nil {
+		return "", nil, err
+	}
+	go func() { failed <- forwarder.ForwardPorts() }()
+	select {
+	case <-started:
+	case err := <-failed:
+		return "", nil, fmt.Errorf("forward a port to %s: %w", pod, err)
+	case <-ctx.Done():
+		close(stopped)
+		return "", nil, ctx.Err()
+	}
+	ports, err := forwarder.GetPorts()
+	if err != nil {
+		close(stopped)
+		return "", nil, err
+	}
+	return fmt.Sprintf("127.0.0.1:%d", ports[0].Local), func() { close(stopped) }, nil
+}
+
+// account makes a service account with the roles and returns its name as a user, and a token.
+func (s *suite) account(t *testing.T, name string, clusterRoles ...string) (user, token string) {
+	t.Helper()
+	ctx := t.Context()
+	made := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.namespace}}
+	if err := s.client.Create(ctx, made); err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range clusterRoles {
+		binding := &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: name + "-" + role, Namespace: s.namespace},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: name, Namespace: s.namespace}},
+		}
+		if err := s.client.Create(ctx, binding); err != nil {
+			t.Fatal(err)
+		}
+	}
+	request, err := s.kube.CoreV1().ServiceAccounts(s.namespace).CreateToken(ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.userName(name), request.Status.Token
+}
+
+// userName is what RBAC calls a service account of the namespace.
+func (s *suite) userName(account string) string {
+	return fmt.Sprintf("system:serviceaccount:%s:%s", s.namespace, account)
+}
+
+// as is a client that acts as somebody else.
+func (s *suite) as(t *testing.T, user string) client.Client {
+	t.Helper()
+	config := rest.CopyConfig(s.config)
+	config.Impersonate = rest.ImpersonationConfig{
+		UserName: user,
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + s.namespace, "system:authenticated"},
+	}
+	c, err := client.New(config, client.Options{Scheme: s.scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
