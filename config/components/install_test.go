@@ -1,0 +1,184 @@
+package components
+
+import (
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const aggregate = "rbac.authorization.k8s.io/aggregate-to-"
+
+// everything is all components of a base.
+func everything(b base) kustomization {
+	k := b.of
+	k.components = append(append([]string{}, k.components...), b.components...)
+	return k
+}
+
+func TestPodsOfAllCombinationsAreAdmittedAsRestricted(t *testing.T) {
+	g := NewWithT(t)
+	c := theCluster(g)
+	c.makeNamespace(g, t, "restricted")
+	for _, b := range bases() {
+		for _, components := range b.combinations() {
+			combined := b.of
+			combined.components = append(append([]string{}, combined.components...), components...)
+			template := podTemplate(g, combined.build(g, t))
+			pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+			pod.Namespace, pod.GenerateName = "restricted", "try-"
+			g.Expect(c.client.Create(t.Context(), pod, client.DryRunAll)).To(Succeed(), "%s %v", b.name, components)
+			g.Expect(pod.Spec.AutomountServiceAccountToken).To(HaveValue(BeTrue()))
+		}
+	}
+	g.Expect(c.warnings.text).To(BeEmpty())
+
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "restricted", Name: "try"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
+	g.Expect(c.client.Create(t.Context(), pod, client.DryRunAll)).To(MatchError(ContainSubstring(`violates PodSecurity "restricted`)), "so it is enforced")
+}
+
+// TestSplitInstall has the cluster's part applied by its administrator, and the rest by somebody who has the role admin in the
+// namespace, and what is aggregated to it.
+func TestSplitInstall(t *testing.T) {
+	g := NewWithT(t)
+	c := theCluster(g)
+	cluster := kustomization{resources: []string{"cluster"}}
+	c.as(g, t, "admin", "apply", "--server-side", "-k", cluster.write(g, t))
+	for i := range bases() { // each is applied over the one before, as somebody does who changes their mind
+		b := bases()[i]
+		if !strings.HasSuffix(b.name, "namespaced") {
+			continue
+		}
+		everything := everything(b).write(g, t)
+		if b.name == "namespaced" {
+			errs, err := c.try(t, "carol", "apply", "--server-side", "-k", everything)
+			g.Expect(err).To(HaveOccurred(), "who has no rights at all is refused")
+			g.Expect(errs).To(ContainSubstring("forbidden"))
+
+			bindAdmin(g, t, c, "bob", nil)
+			bindMonitoring(g, t, c, "bob")
+			errs, err = c.try(t, "bob", "apply", "--server-side", "-k", everything)
+			g.Expect(err).To(HaveOccurred(), "nobody may give the operator rights that they do not have, without what config/cluster aggregates")
+			g.Expect(errs).To(ContainSubstring("attempting to grant RBAC permissions not currently held"))
+
+			bindAdmin(g, t, c, "alice", aggregated(g, t, cluster.build(g, t)))
+			bindMonitoring(g, t, c, "alice")
+		}
+		c.as(g, t, "alice", "apply", "--server-side", "--force-conflicts", "-k", everything)
+		c.as(g, t, "alice", "diff", "--server-side", "--force-conflicts", "-k", everything)
+	}
+	errs, err := c.try(t, "alice", "apply", "--server-side", "-k", cluster.write(g, t))
+	g.Expect(err).To(HaveOccurred())
+	g.Expect(errs).To(And(ContainSubstring("clusterroles"), ContainSubstring("customresourcedefinitions")), "the split is where it has to be")
+	c.as(g, t, "alice", "delete", "--wait=false", "-k", everything(bases()[1]).write(g, t))
+}
+
+// TestDefaultIsBothParts compares config/default with config/cluster and config/namespaced.
+func TestDefaultIsBothParts(t *testing.T) {
+	g := NewWithT(t)
+	whole := kustomization{resources: []string{"default"}}.build(g, t)
+	cluster, namespaced := kustomization{resources: []string{"cluster"}}.build(g, t), kustomization{resources: []string{"namespaced"}}.build(g, t)
+	g.Expect(sets.New(names(cluster)...).Union(sets.New(names(namespaced)...)).UnsortedList()).To(ConsistOf(names(whole)))
+	for _, part := range [][]unstructured.Unstructured{cluster, namespaced} {
+		for _, o := range part {
+			g.Expect(whole).To(ContainElement(o))
+		}
+	}
+	for _, o := range namespaced {
+		g.Expect(o.GetKind()).NotTo(HavePrefix("Cluster"))
+	}
+	g.Expect(names(whole)).NotTo(ContainElement("Secret/latency-operator-supabase"), "the key is nobody's to overwrite")
+}
+
+// aggregated are the roles of a build that Kubernetes adds to admin, edit and view of every namespace. Here nothing does it,
+// because that takes a controller.
+func aggregated(g Gomega, t *testing.T, objects []unstructured.Unstructured) (out []string) {
+	t.Helper()
+	for _, o := range objects {
+		for label := range o.GetLabels() {
+			if strings.HasPrefix(label, aggregate) {
+				g.Expect(o.GetKind()).To(Equal("ClusterRole"))
+				out = append(out, o.GetName())
+				break
+			}
+		}
+	}
+	return out
+}
+
+// bindAdmin gives somebody what the role admin is made of, and more.
+func bindAdmin(g Gomega, t *testing.T, c *cluster, user string, more []string) {
+	t.Helper()
+	for _, role := range append([]string{"system:aggregate-to-admin", "system:aggregate-to-edit", "system:aggregate-to-view"}, more...) {
+		bind(g, t, c, user, role)
+	}
+}
+
+// bindMonitoring gives somebody what OpenShift calls monitoring-edit.
+func bindMonitoring(g Gomega, t *testing.T, c *cluster, user string) {
+	t.Helper()
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "monitoring-edit"}, Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{"monitoring.coreos.com"}, Resources: []string{"servicemonitors", "prometheusrules"}, Verbs: []string{"*"},
+	}}}
+	if err := c.client.Create(t.Context(), role); !apierrors.IsAlreadyExists(err) {
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	bind(g, t, c, user, "monitoring-edit")
+}
+
+func bind(g Gomega, t *testing.T, c *cluster, user, role string) {
+	t.Helper()
+	g.Expect(c.client.Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "latency-operator-system", GenerateName: "test-"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: user}},
+	})).To(Succeed())
+}
+
+// TestAnotherNamespace installs all of it in a namespace of another name.
+func TestAnotherNamespace(t *testing.T) {
+	g := NewWithT(t)
+	c := theCluster(g)
+	for _, b := range bases() {
+		t.Run(b.name, func(t *testing.T) {
+			g := NewWithT(t)
+			k := b.of
+			k.namespace = "sound-check"
+			above := kustomization{resources: []string{k.write(g, t)}, components: b.components}
+			objects := above.build(g, t)
+			for _, o := range objects {
+				text, err := o.MarshalJSON()
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(string(text)).NotTo(ContainSubstring("latency-operator-system"), "%s %s", o.GetKind(), o.GetName())
+			}
+			if strings.Contains(b.name, "namespaced") {
+				return
+			}
+			c.as(g, t, "admin", "apply", "--server-side", "--force-conflicts", "-k", above.write(g, t))
+			reviews := authorizationv1.ResourceAttributes{Verb: "create", Group: "authentication.k8s.io", Resource: "tokenreviews"}
+			g.Expect(c.may(g, t, account("sound-check", "latency-operator"), reviews)).To(BeTrue(), "the binding of the cluster is for this namespace's account")
+			jobs := authorizationv1.ResourceAttributes{Verb: "create", Group: "latency.soundcheck.io", Resource: "latencyjobs", Namespace: "sound-check"}
+			g.Expect(c.may(g, t, account("sound-check", "latency-operator"), jobs)).To(BeTrue())
+			jobs.Namespace = "default"
+			g.Expect(c.may(g, t, account("sound-check", "latency-operator"), jobs)).To(BeFalse(), "and nowhere else")
+
+			// In one kustomization, it is all the same but for the name in the certificate.
+			single := k
+			single.components = append(append([]string{}, k.components...), b.components...)
+			g.Expect(names(single.build(g, t))).To(ConsistOf(names(objects)))
+			for _, o := range single.build(g, t) {
+				if o.GetKind() != "ServiceMonitor" {
+					g.Expect(objects).To(ContainElement(o))
+				}
+			}
+		})
+	}
+}
