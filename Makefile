@@ -112,11 +112,15 @@ verify-generated: generate manifests ## Check that generated files are committed
 
 .PHONY: verify-modules
 verify-modules: ## Check that go.mod and go.sum are tidy.
-	@for dir in . hack/tools hack/tools/lint; do (cd $$dir && go mod tidy -diff); done
+	@for dir in . hack/tools hack/tools/lint hack/tools/scc; do (cd $$dir && go mod tidy -diff); done
 
 .PHONY: verify-manifests
 verify-manifests: ## Check that kustomize builds everything below config/ but components, which their overlays contain.
 	@for file in $$(grep -rL --include=kustomization.yaml '^kind: Component' config | sort); do $(KUSTOMIZE) build $$(dirname $$file) >/dev/null; done
+
+.PHONY: verify-scc
+verify-scc: ## Check that OpenShift's own admission lets the pods in as restricted-v2: minutes to compile, once.
+	@cd hack/tools/scc && go test ./...
 
 ##@ Build
 
@@ -143,7 +147,8 @@ docker-push: ## Push the image IMG.
 .PHONY: build-installer
 build-installer: ## Write dist/install.yaml: OVERLAY with the image IMG, in one file.
 	@rm -rf dist/install && mkdir -p dist/install
-	@cd dist/install && $(KUSTOMIZE) create --resources ../../$(OVERLAY) && $(KUSTOMIZE) edit set image $(IMAGE)=$(IMG) $(IMAGE)-demo=$(DEMO_IMG)
+	@cd dist/install && $(KUSTOMIZE) create --resources ../../$(OVERLAY) && $(KUSTOMIZE) edit set image $(IMAGE)=$(IMG) $(IMAGE)-demo=$(DEMO_IMG) && \
+		$(KUSTOMIZE) edit add label --without-selector app.kubernetes.io/version:$(VERSION)
 	@$(KUSTOMIZE) build dist/install >dist/install.yaml
 
 ##@ Deployment, to the cluster in KUBECONFIG
