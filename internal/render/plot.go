@@ -1,0 +1,173 @@
+package render
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/guptarohit/asciigraph"
+
+	"github.com/soundcheck-io/latency-operator/internal/report"
+	"github.com/soundcheck-io/latency-operator/internal/series"
+)
+
+// PlotOptions say what a terminal can show.
+type PlotOptions struct {
+	// Width is how many columns it has.
+	Width int
+	// Height is how many lines the curve takes; 0 is 10.
+	Height int
+	// Colors tells whether it shows them.
+	Colors bool
+}
+
+const (
+	// margin is how many characters the labels at the left take: asciigraph's three and ours.
+	margin = 12
+	// narrowest is the fewest columns that are worth a plot.
+	narrowest = 10
+)
+
+// Plot draws round-trip times over time, and below them which slots were missed, could not be measured, or were not. It is empty
+// where there is nothing to draw, or no room.
+func Plot(columns []series.Column, opts PlotOptions) string {
+	room := opts.Width - margin - 1
+	if len(columns) == 0 || room < narrowest {
+		return ""
+	}
+	columns = fold(columns, room)
+	var out strings.Builder
+	if curve := curve(columns, opts); curve != "" {
+		out.WriteString(curve + "\n")
+	}
+	for _, lane := range lanes {
+		if marks, total := lane.marks(columns); total > 0 {
+			paint, plain := "", ""
+			if opts.Colors {
+				paint, plain = lane.color.String(), asciigraph.Default.String()
+			}
+			fmt.Fprintf(&out, "%*s %s%s%s\n", margin-1, lane.name, paint, marks, plain)
+		}
+	}
+	out.WriteString(caption(columns))
+	return out.String()
+}
+
+// lane is a line of marks below the curve.
+type lane struct {
+	name  string
+	mark  rune
+	color asciigraph.AnsiColor
+	count func(*series.Column) int64
+}
+
+var lanes = []lane{
+	{"missed", 'x', asciigraph.Red, func(c *series.Column) int64 { return c.Missed }},
+	{"error", 'e', asciigraph.Yellow, func(c *series.Column) int64 { return c.SystemError }},
+	{"no poll", '.', asciigraph.Gray, func(c *series.Column) int64 { return c.Unmeasured }},
+}
+
+func (l lane) marks(columns []series.Column) (marks string, total int64) {
+	var out strings.Builder
+	for i := range columns {
+		n := l.count(&columns[i])
+		total += n
+		if n > 0 {
+			out.WriteRune(l.mark)
+		} else {
+			out.WriteRune(' ')
+		}
+	}
+	return strings.TrimRight(out.String(), " "), total
+}
+
+// fold makes at most so many columns of them.
+func fold(columns []series.Column, most int) []series.Column {
+	by := (len(columns) + most - 1) / most
+	if by <= 1 {
+		return columns
+	}
+	var out []series.Column
+	for i := 0; i < len(columns); i += by {
+		out = append(out, series.Join(columns[i:min(i+by, len(columns))]))
+	}
+	return out
+}
+
+// curve draws the largest round-trip time of each column.
+func curve(columns []series.Column, opts PlotOptions) string {
+	// The library draws the way from one point to the next, so the last one needs one after it.
+	values := make([]float64, len(columns)+1)
+	low, high := math.Inf(1), math.Inf(-1)
+	for i := range values {
+		values[i] = math.NaN()
+		if i < len(columns) && columns[i].RTTs > 0 {
+			values[i] = columns[i].Max
+			low, high = min(low, values[i]), max(high, values[i])
+		}
+	}
+	if high < low {
+		return ""
+	}
+	height := opts.Height
+	if height <= 0 {
+		height = 10
+	}
+	// Without room above and below, a path that hardly varies would fill the plot with noise.
+	room := max(0, max(1, high/10)-(high-low)) / 2
+	first, last := columns[0].From, columns[len(columns)-1].To
+	options := []asciigraph.Option{
+		asciigraph.Height(height),
+		asciigraph.LowerBound(max(0, low-room)), asciigraph.UpperBound(high + room),
+		asciigraph.YAxisValueFormatter(func(ms float64) string { return fmt.Sprintf("%6s ms", axisMillis(ms)) }),
+		asciigraph.XAxisRange(float64(first.Unix()), float64(last.Unix())),
+		asciigraph.XAxisTickCount(max(2, min(6, len(columns)/14))),
+		asciigraph.XAxisValueFormatter(func(unix float64) string { return clockLabel(time.Unix(int64(unix), 0).UTC(), last.Sub(first)) }),
+	}
+	if opts.Colors {
+		options = append(options, asciigraph.SeriesColors(asciigraph.DodgerBlue))
+	}
+	return asciigraph.Plot(values, options...)
+}
+
+// axisMillis has at most six characters, for any round-trip time that can be measured.
+func axisMillis(ms float64) string {
+	switch {
+	case ms < 100:
+		return fmt.Sprintf("%.1f", ms)
+	case ms < 1e6:
+		return fmt.Sprintf("%.0f", ms)
+	default:
+		return fmt.Sprintf("%.0e", ms)
+	}
+}
+
+// clockLabel writes an instant on an axis of so long a time.
+func clockLabel(t time.Time, axis time.Duration) string {
+	switch {
+	case axis <= 5*time.Minute:
+		return t.Format("15:04:05")
+	case axis <= 20*time.Hour:
+		return t.Format("15:04")
+	default:
+		return t.Format("2 Jan 15h")
+	}
+}
+
+// caption says what a column is.
+func caption(columns []series.Column) string {
+	width := report.Duration(columns[0].To.Sub(columns[0].From))
+	text := strings.Repeat(" ", margin)
+	if widest := maxSlots(columns); widest > 1 {
+		return text + fmt.Sprintf("longest RTT of each %s; times are UTC", width)
+	}
+	return text + fmt.Sprintf("RTT of each poll, every %s; times are UTC", width)
+}
+
+func maxSlots(columns []series.Column) (most int64) {
+	for i := range columns {
+		most = max(most, columns[i].Slots())
+	}
+	return most
+}
