@@ -58,7 +58,7 @@ type SampleDocument struct {
 	SystemError int64 `json:"systemError"`
 }
 
-// SlotDocument counts slots: Measured and Unmeasured have an outcome, Open have none.
+// SlotDocument counts the slots that were due: Measured and Unmeasured have an outcome, Open have none.
 type SlotDocument struct {
 	Measured   int64 `json:"measured"`
 	Unmeasured int64 `json:"unmeasured"`
@@ -121,7 +121,7 @@ func (s *Subject) Document() Document {
 		AsOf: s.AsOf.UTC(), Verdict: r.Verdict(), Says: s.Says(), Path: report.Path, First: r.First.UTC(), Last: r.Last.UTC(),
 		Samples: SampleDocument{Total: r.Samples(), Success: r.Success, Missed: r.Missed, SystemError: r.SystemError},
 		Slots:   SlotDocument{Measured: r.Samples(), Unmeasured: r.UnmeasuredSlots(), UnmeasuredBy: r.Unmeasured, Open: r.Open(s.AsOf)},
-		Loss:    share(r.Loss), Errors: share(r.Errors), Completeness: share(r.Completeness),
+		Loss:    share(r.Loss), Errors: share(r.Errors), Completeness: share(func() (float64, bool) { return r.Completeness(s.AsOf) }),
 		RTT: spread(r.RTT), Jitter: spread(r.Jitter), Outages: r.Outages, OutageAfter: report.OutageAfter,
 	}
 	if o := r.Outage; o != nil {

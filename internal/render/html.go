@@ -68,6 +68,6 @@ func (s *Subject) tiles() []tile {
 		{"Longest silence", longestSilence(s), counted(r.Outages, "outage")},
 		rtt, tail, jitter,
 		{"Errors", report.Percent(r.SystemError, r.Samples()), fmt.Sprintf("%d of %d polls", r.SystemError, r.Samples())},
-		{"Completeness", report.Percent(r.Samples(), r.Slots()), fmt.Sprintf("%d of %d slots", r.Samples(), r.Slots())},
+		{"Completeness", report.Percent(r.Samples(), r.Due(s.AsOf)), fmt.Sprintf("%d of %d slots", r.Samples(), r.Due(s.AsOf))},
 	}
 }

@@ -88,11 +88,11 @@ type row struct{ Name, Figure, Note string }
 // rows are all figures of a report, each share with the counts behind it.
 func (s *Subject) rows() []row {
 	r := s.Report
-	judged := r.Success + r.Missed
+	judged, due := r.Success+r.Missed, r.Due(s.AsOf)
 	rows := []row{
 		{"Loss", report.Percent(r.Missed, judged), fmt.Sprintf("%d of %d polls were missed; those that failed do not count", r.Missed, judged)},
 		{"Errors", report.Percent(r.SystemError, r.Samples()), fmt.Sprintf("%d of %d polls could not be made or understood", r.SystemError, r.Samples())},
-		{"Completeness", report.Percent(r.Samples(), r.Slots()), fmt.Sprintf("%d of %d slots with an outcome were measured", r.Samples(), r.Slots())},
+		{"Completeness", report.Percent(r.Samples(), due), fmt.Sprintf("%d of %d slots that were due have a sample", r.Samples(), due)},
 	}
 	if t := r.RTT; t != nil {
 		rows = append(rows,
@@ -254,7 +254,7 @@ func comparisonRows(c *report.Comparison, before, after *Subject) [][]string {
 		row("RTT max", millis(rtt, func(s *report.Spread) float64 { return s.Max }), ""),
 		row("Jitter mean", millis(jitter, func(s *report.Spread) float64 { return s.Avg }), Word(c.Jitter)),
 		row("Errors", share(func(r *report.Report) int64 { return r.SystemError }, (*report.Report).Samples), ""),
-		row("Completeness", share((*report.Report).Samples, (*report.Report).Slots), ""),
+		row("Completeness", completeness, ""),
 	}
 }
 
@@ -263,6 +263,11 @@ func longestSilence(s *Subject) string {
 		return report.Duration(o.Lasted)
 	}
 	return "none"
+}
+
+func completeness(s *Subject) string {
+	n, due := s.Report.Samples(), s.Report.Due(s.AsOf)
+	return fmt.Sprintf("%s (%d of %d)", report.Percent(n, due), n, due)
 }
 
 // Word is a change in a word or two.

@@ -22,3 +22,6 @@ func (r *Report) Open(asOf time.Time) int64 {
 	due := schedule.Grid{Start: j.StartedAt, Cadence: j.Cadence, Duration: j.Duration}.At(until) + 1
 	return max(0, due-r.Slots())
 }
+
+// Due counts the slots that were due at asOf: those that have an outcome, and those that are open.
+func (r *Report) Due(asOf time.Time) int64 { return r.Slots() + r.Open(asOf) }

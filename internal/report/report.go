@@ -86,8 +86,10 @@ func (r *Report) Loss() (share float64, ok bool) { return ratio(r.Missed, r.Succ
 // Errors is the share of samples that could not be measured; false without samples.
 func (r *Report) Errors() (share float64, ok bool) { return ratio(r.SystemError, r.Samples()) }
 
-// Completeness is the share of slots that have a sample; false where no slot has an outcome.
-func (r *Report) Completeness() (share float64, ok bool) { return ratio(r.Samples(), r.Slots()) }
+// Completeness is the share of the slots due at asOf that have a sample; false where none was due.
+func (r *Report) Completeness(asOf time.Time) (share float64, ok bool) {
+	return ratio(r.Samples(), r.Due(asOf))
+}
 
 func ratio(part, whole int64) (float64, bool) {
 	if whole == 0 {

@@ -125,7 +125,7 @@ func TestEverySlotIsCountedOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		share func() (float64, bool)
 		want  float64
-	}{"loss": {r.Loss, 1.0 / 6}, "errors": {r.Errors, 1.0 / 7}, "completeness": {r.Completeness, 7.0 / 12}} {
+	}{"loss": {r.Loss, 1.0 / 6}, "errors": {r.Errors, 1.0 / 7}, "completeness": {func() (float64, bool) { return r.Completeness(due(11)) }, 7.0 / 12}} {
 		if got, ok := c.share(); !ok || math.Abs(got-c.want) > 1e-12 {
 			t.Errorf("%s is %g, want %g", name, got, c.want)
 		}
