@@ -20,6 +20,8 @@ type options struct {
 	KeyFile         string `name:"supabase-service-role-key-file" env:"SUPABASE_SERVICE_ROLE_KEY_FILE" help:"File with the key, in place of the variable SUPABASE_SERVICE_ROLE_KEY. It is read again when it changes." placeholder:"FILE"`
 	AccessTokenFile string `name:"supabase-access-token-file" env:"SUPABASE_ACCESS_TOKEN_FILE" help:"File with the JWT of a role with fewer rights, in place of the variable SUPABASE_ACCESS_TOKEN. It is read again when it changes." placeholder:"FILE"`
 
+	CAFile string `name:"supabase-ca-file" env:"SUPABASE_CA_FILE" help:"PEM file with certificate authorities that count for Supabase beside the system's, as where a proxy opens TLS. It is read again when it changes, and may be missing or empty until then." placeholder:"FILE"`
+
 	PollerBaseURL      string        `env:"POLLER_BASE_URL" default:"http://phoenix.polling.corp.cableone.net:4402" help:"SpreeDB." placeholder:"URL"`
 	PollerThroughProxy bool          `help:"Send polls through HTTP_PROXY and its like."`
 	PollInterval       millis        `name:"poll-interval-ms" env:"POLL_INTERVAL_MS" default:"5000" help:"How often the jobs table is looked at, in milliseconds."`

@@ -66,6 +66,7 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	m.Polled(sample.Success, 0, 0, time.Now())
 	m.Requested("x", 200, 0)
 	metrics.Collect(registry, metrics.Sources{
+		Version: "v1", OutboxLimit: 1,
 		Outbox:   func() outbox.Status { return outbox.Status{} },
 		Key:      func() (supabase.KeyInfo, bool) { return supabase.KeyInfo{Expires: time.Now()}, false },
 		Phases:   func() map[string]int { return map[string]int{"Running": 1} },

@@ -120,7 +120,7 @@ func (w *clockWatch) ClockSkew(ahead time.Duration) {
 func (w *clockWatch) ahead() time.Duration { return time.Duration(w.skew.Load()) }
 
 // connect prepares the clients. It makes no request, so that whoever is away holds up nothing.
-func connect(opts *options, observer supabase.Observer, clk clock.PassiveClock) (o outside, err error) {
+func connect(opts *options, observer supabase.Observer, clk clock.PassiveClock, log logr.Logger) (o outside, err error) {
 	userAgent := "latency-operator/" + buildVersion() + " (+https://github.com/soundcheck-io/latency-operator)"
 	o.credentials, err = supabase.NewCredentials(
 		supabase.Source{Variable: "SUPABASE_SERVICE_ROLE_KEY", Value: opts.key, File: opts.KeyFile},
@@ -130,6 +130,7 @@ func connect(opts *options, observer supabase.Observer, clk clock.PassiveClock) 
 	}
 	o.database, err = supabase.New(supabase.Options{
 		URL: opts.SupabaseURL, Credentials: o.credentials, UserAgent: userAgent, Observer: observer, Clock: clk,
+		Authorities: supabase.NewAuthorities(opts.CAFile, clk, log.WithName("supabase")),
 	})
 	if err != nil {
 		return o, err
@@ -147,7 +148,7 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 	clk := clock.RealClock{}
 	counts := metrics.New(ctrlmetrics.Registry)
 	watch := &clockWatch{Metrics: counts}
-	out, err := connect(opts, watch, clk)
+	out, err := connect(opts, watch, clk, log)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +200,7 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 		return nil, err
 	}
 	metrics.Collect(ctrlmetrics.Registry, metrics.Sources{
+		Version: buildVersion(), OutboxLimit: opts.SpoolLimit << 20,
 		Outbox: box.Status, Phases: board.Phases, Now: clk.Now, Key: keyOf(out.credentials, herald),
 		Missing:  func() int { return len(out.database.Schema().Missing()) },
 		InFlight: parts.Poller.InFlight, Waiting: parts.Poller.Waiting, Replicas: membership.Members,

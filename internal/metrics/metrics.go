@@ -122,6 +122,10 @@ func (m *Metrics) ClockSkew(ahead time.Duration) { m.skew.Set(ahead.Seconds()) }
 
 // Sources is what is read when Prometheus asks.
 type Sources struct {
+	// Version is the program's.
+	Version string
+	// OutboxLimit is how much disk the outbox takes at most, in bytes.
+	OutboxLimit int64
 	// Outbox is how the outbox stands.
 	Outbox func() outbox.Status
 	// Key describes the Supabase key, and whether Supabase refuses it.
@@ -142,7 +146,7 @@ type Sources struct {
 type collector struct {
 	sources                                      Sources
 	held, bytes, age, key, expiry, jobs, missing *prometheus.Desc
-	inFlight, waiting, replicas                  *prometheus.Desc
+	inFlight, waiting, replicas, build, limit    *prometheus.Desc
 }
 
 // Collect registers what is read at each scrape.
@@ -154,12 +158,14 @@ func Collect(registry prometheus.Registerer, sources Sources) {
 		sources: sources,
 		held:    describe("outbox_samples", "Samples measured that the database does not have yet."),
 		bytes:   describe("outbox_bytes", "Disk that they take; it is given back some megabytes at a time."),
+		limit:   describe("outbox_limit_bytes", "Disk that they may take; the oldest are given up for newer ones."),
 		age:     describe("outbox_oldest_sample_age_seconds", "Age of the oldest of them; 0 without one."),
 		key:     describe("supabase_key_info", "The Supabase key in use: 1, or 0 while it is refused or cannot work.", "kind", "role"),
 		expiry:  describe("supabase_key_expiry_timestamp_seconds", "When the Supabase key or token ends; absent when it does not say."),
 		missing: describe("schema_missing_columns", "Columns that the database lacks and the operator does without."),
 		jobs:    describe("jobs", "LatencyJobs that this process knows, by phase.", "phase"),
 
+		build:    describe("build_info", "The program's version; always 1.", "version"),
 		inFlight: describe("polls_in_flight", "Polls that run."),
 		waiting:  describe("polls_waiting", "Jobs whose poll waits because of the limits that protect SpreeDB."),
 		replicas: describe("replicas", "Processes that share the jobs, as far as this one knows."),
@@ -168,7 +174,7 @@ func Collect(registry prometheus.Registerer, sources Sources) {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{c.held, c.bytes, c.age, c.key, c.expiry, c.jobs, c.missing, c.inFlight, c.waiting, c.replicas} {
+	for _, desc := range []*prometheus.Desc{c.held, c.bytes, c.age, c.key, c.expiry, c.jobs, c.missing, c.inFlight, c.waiting, c.replicas, c.build, c.limit} {
 		ch <- desc
 	}
 }
@@ -181,6 +187,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	box := c.sources.Outbox()
 	gauge(c.held, float64(box.Held))
 	gauge(c.bytes, float64(box.Bytes))
+	gauge(c.limit, float64(c.sources.OutboxLimit))
+	gauge(c.build, 1, c.sources.Version)
 	age := 0.0
 	if !box.Oldest.IsZero() {
 		age = max(0, c.sources.Now().Sub(box.Oldest).Seconds())

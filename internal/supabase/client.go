@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/uuid"
 	"github.com/supabase-community/postgrest-go"
 	"k8s.io/utils/clock"
@@ -43,6 +44,8 @@ type Options struct {
 	URL string
 	// Credentials are set for each request.
 	Credentials *Credentials
+	// Authorities are those whose certificates count; nil stands for the system's.
+	Authorities *Authorities
 	// UserAgent names the program; one that looks like a browser's is refused by Supabase.
 	UserAgent string
 	Observer  Observer
@@ -71,8 +74,11 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SUPABASE_URL: %w", err)
 	}
+	if opts.Authorities == nil {
+		opts.Authorities = NewAuthorities("", opts.Clock, logr.Discard())
+	}
 	rest.Transport.Parent = &guard{
-		next: newTransport(), base: base, credentials: opts.Credentials, userAgent: opts.UserAgent,
+		next: &transports{authorities: opts.Authorities}, base: base, credentials: opts.Credentials, userAgent: opts.UserAgent,
 		observer: opts.Observer, clock: opts.Clock,
 	}
 	return &Client{rest: rest, clock: opts.Clock}, nil

@@ -2,6 +2,7 @@ package supabase
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -161,6 +162,9 @@ func networkError(op string, err error) *Error {
 	message := oneLine(err.Error())
 	if errors.Is(err, context.DeadlineExceeded) {
 		message = "no answer in time"
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		message = "its certificate comes from an authority that is not known here: where a proxy or the company's own authority signs it, give the authority's certificate in the file that SUPABASE_CA_FILE names"
 	}
 	return &Error{Op: op, Message: message, cause: err}
 }

@@ -157,13 +157,3 @@ func (g *guard) judge(op string, req *http.Request, res *http.Response, body []b
 	}
 	return nil
 }
-
-// newTransport is the connection pool. Proxy variables of the environment apply, because Supabase is outside.
-func newTransport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConnsPerHost = 32
-	t.IdleConnTimeout = 90 * time.Second // Cloudflare closes idle connections after 400 s
-	// After a silent cut of the network Go would use a dead HTTP/2 connection for minutes: golang/go#36026.
-	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second}
-	return t
-}
