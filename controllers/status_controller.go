@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -51,7 +53,8 @@ type StatusReconciler struct {
 	// Budget holds the status writes per second.
 	Budget *rate.Limiter
 
-	bell *bell
+	bell   *bell
+	oldCRD sync.Once // told about
 }
 
 // SetupWithManager registers the reconciler. It is only ever woken by mark.
@@ -129,7 +132,15 @@ func (r *StatusReconciler) write(ctx context.Context, key types.NamespacedName, 
 			return false, nil //nolint:nilerr // the process is stopping: Flush writes what is left
 		}
 	}
-	if err := r.apply(ctx, &job, &status); err != nil {
+	err = r.apply(ctx, &job, &status)
+	if err != nil && strings.Contains(err.Error(), ".status.report: field not declared in schema") {
+		r.oldCRD.Do(func() {
+			logr.FromContextOrDiscard(ctx).Info("LatencyJobs get no report, because their CRD is older than the operator: apply config/crd")
+		})
+		status.Report = nil
+		err = r.apply(ctx, &job, &status)
+	}
+	if err != nil {
 		if apierrors.IsNotFound(err) {
 			return false, nil // deleted meanwhile; should it come back, its reconciler asks
 		}

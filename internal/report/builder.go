@@ -61,11 +61,11 @@ func appendFinite(to []float64, v *float64) []float64 {
 
 // endRun closes the run of missed samples.
 func (b *Builder) endRun() {
-	run := b.run
-	b.run = Outage{}
-	if run.Missed == 0 {
+	if b.run.Missed == 0 {
 		return
 	}
+	run := b.run
+	b.run = Outage{}
 	if run.Missed >= OutageAfter {
 		b.report.Outages++
 	}
