@@ -16,7 +16,6 @@ type JobReport struct {
 	// MeasuringFailed: half of the polls or more could not be made, so that
 	// nothing can be said about the device. Look at SpreeDB first.
 	// TooLittleData: there are fewer than 20 polls to judge by.
-	// NothingMeasured: there is no sample.
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	Verdict string `json:"verdict,omitempty"`

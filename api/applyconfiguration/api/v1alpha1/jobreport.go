@@ -17,7 +17,6 @@ type JobReportApplyConfiguration struct {
 	// MeasuringFailed: half of the polls or more could not be made, so that
 	// nothing can be said about the device. Look at SpreeDB first.
 	// TooLittleData: there are fewer than 20 polls to judge by.
-	// NothingMeasured: there is no sample.
 	Verdict *string `json:"verdict,omitempty"`
 	// message says it in plain sentences: what the device did, then what could
 	// not be measured, then what was not. It is about the path from the poller to
