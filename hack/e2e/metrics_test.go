@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -77,10 +78,9 @@ func (s *suite) metrics(t *testing.T) {
 	t.Logf("%d families of metrics, %d of them soundcheck_*", len(families), ours)
 
 	// The Service leads there too. The API server, which stands between, passes no token on.
-	status := 0
-	s.kube.CoreV1().RESTClient().Get().Namespace(s.namespace).Resource("services").Name("https:" + metricsService + ":https").SubResource("proxy").
-		Suffix("metrics").Do(ctx).StatusCode(&status)
-	g.Expect(status).To(Equal(http.StatusUnauthorized), "through the Service")
+	err = s.kube.CoreV1().RESTClient().Get().Namespace(s.namespace).Resource("services").Name("https:" + metricsService + ":https").SubResource("proxy").
+		Suffix("metrics").Do(ctx).Error()
+	g.Expect(apierrors.IsUnauthorized(err)).To(BeTrue(), "through the Service: %v", err)
 }
 
 // scraper returns the token of an account that may read the metrics, made as an administrator does for Prometheus.
