@@ -83,6 +83,10 @@ generate: ## Generate deep copies and apply configurations from the API types.
 manifests: ## Generate the CRD from the API types.
 	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 
+.PHONY: dashboards
+dashboards: ## Generate the dashboards and docs/metrics.md from the metrics.
+	@go run ./hack/monitoring
+
 .PHONY: fmt
 fmt: ## Format the code and sort its imports.
 	@$(GOLANGCI_LINT) fmt

@@ -10,15 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/soundcheck-io/latency-operator/internal/metrics"
-	"github.com/soundcheck-io/latency-operator/internal/outbox"
-	"github.com/soundcheck-io/latency-operator/internal/sample"
-	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
 func reference(t *testing.T) string {
@@ -55,60 +48,6 @@ func TestReferenceHasEverySetting(t *testing.T) {
 	for _, m := range regexp.MustCompile("`(--[a-z-]+|[A-Z]+_[A-Z_]+)`").FindAllStringSubmatch(page, -1) {
 		if !slices.Contains(known, m[1]) {
 			t.Errorf("%s does not exist", m[1])
-		}
-	}
-}
-
-func TestReferenceHasEveryMetric(t *testing.T) {
-	page := reference(t)
-	registry := prometheus.NewRegistry()
-	m := metrics.New(registry)
-	m.Polled(sample.Success, 0, 0, time.Now())
-	m.Requested("x", 200, 0)
-	metrics.Collect(registry, metrics.Sources{
-		Version: "v1", OutboxLimit: 1,
-		Outbox:   func() outbox.Status { return outbox.Status{} },
-		Key:      func() (supabase.KeyInfo, bool) { return supabase.KeyInfo{Expires: time.Now()}, false },
-		Phases:   func() map[string]int { return map[string]int{"Running": 1} },
-		Missing:  func() int { return 0 },
-		InFlight: func() int { return 0 }, Waiting: func() int { return 0 }, Replicas: func() int { return 1 },
-		Now: time.Now,
-	})
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var served []string
-	for _, family := range families {
-		var labels []string
-		for _, label := range family.GetMetric()[0].GetLabel() {
-			labels = append(labels, label.GetName())
-		}
-		name := family.GetName()
-		if len(labels) > 0 {
-			slices.Sort(labels)
-			name += "{" + strings.Join(labels, ",") + "}"
-		}
-		served = append(served, name)
-	}
-	var written []string
-	for _, found := range regexp.MustCompile("(?m)^\\| `(soundcheck_[a-z_]+)(?:\\{([a-z,]+)\\})?`").FindAllStringSubmatch(page, -1) {
-		name := found[1]
-		if found[2] != "" {
-			labels := strings.Split(found[2], ",")
-			slices.Sort(labels)
-			name += "{" + strings.Join(labels, ",") + "}"
-		}
-		written = append(written, name)
-	}
-	for _, name := range served {
-		if !slices.Contains(written, name) {
-			t.Errorf("%s is missing", name)
-		}
-	}
-	for _, name := range written {
-		if !slices.Contains(served, name) {
-			t.Errorf("%s does not exist", name)
 		}
 	}
 }

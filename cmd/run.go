@@ -200,8 +200,8 @@ func wire(opts *options, log logr.Logger) (*operator, error) {
 		return nil, err
 	}
 	metrics.Collect(ctrlmetrics.Registry, metrics.Sources{
-		Version: buildVersion(), OutboxLimit: opts.SpoolLimit << 20,
-		Outbox: box.Status, Phases: board.Phases, Now: clk.Now, Key: keyOf(out.credentials, herald),
+		Version: buildVersion(), Outbox: box.Status, OutboxLimit: opts.SpoolLimit << 20, Phases: board.Phases, DueRate: board.DueRate, Now: clk.Now,
+		Key: keyOf(out.credentials, herald), Troubles: herald.Troubles,
 		Missing:  func() int { return len(out.database.Schema().Missing()) },
 		InFlight: parts.Poller.InFlight, Waiting: parts.Poller.Waiting, Replicas: membership.Members,
 	})

@@ -210,6 +210,16 @@ func (b *Board) Phases() map[string]int {
 	return phases
 }
 
+// DueRate is how many slots come due in a second, of the jobs that were being measured when they were last decided about.
+func (b *Board) DueRate() (perSecond float64) {
+	b.each(func(_ string, e *entry) {
+		if e.decided == v1alpha1.PhaseRunning && e.grid.Cadence > 0 && e.absentSince.IsZero() {
+			perSecond += 1 / e.grid.Cadence.Seconds()
+		}
+	})
+	return perSecond
+}
+
 // member is a job on the board.
 type member struct {
 	id    string

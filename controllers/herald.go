@@ -99,6 +99,15 @@ func (h *Herald) Raised(reason string) bool {
 	return raised
 }
 
+// Troubles tells of every trouble that there can be, by the reason of its event, whether it was told and is not over.
+func (h *Herald) Troubles() map[string]bool {
+	all := map[string]bool{}
+	for _, reason := range []string{EventSupabaseUnavailable, EventKeyRefused, EventSchemaNotReady, EventSchemaIncomplete, EventSpreeDBUnavailable, EventSpoolUnavailable} {
+		all[reason] = h.Raised(reason)
+	}
+	return all
+}
+
 // look compares what is wrong now with what was told, and tells the difference.
 func (h *Herald) look() {
 	key, keyErr := h.Key.Info()

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/soundcheck-io/latency-operator/internal/outbox"
 	"github.com/soundcheck-io/latency-operator/internal/sample"
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
@@ -42,6 +44,17 @@ func TestTroublesAreNamed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestEveryTroubleIsListedWhetherItIsThereOrNot(t *testing.T) {
+	h := &Herald{raised: map[string]string{EventKeyRefused: "expired"}}
+	want := map[string]bool{
+		EventKeyRefused: true, EventSchemaIncomplete: false, EventSchemaNotReady: false, EventSpoolUnavailable: false,
+		EventSpreeDBUnavailable: false, EventSupabaseUnavailable: false,
+	}
+	if diff := cmp.Diff(want, h.Troubles()); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/ledger"
 	"github.com/soundcheck-io/latency-operator/internal/outbox"
 	"github.com/soundcheck-io/latency-operator/internal/sample"
-	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
 const namespace = "soundcheck"
@@ -39,31 +38,37 @@ type Metrics struct {
 
 // New registers the metrics.
 func New(registry prometheus.Registerer) *Metrics {
-	polls := counterVec("polls_total", "Polls that yielded a sample, by its status.", "status")
-	unmeasured := counterVec("slots_unmeasured_total", "Slots in which nobody asked, by reason.", "reason")
+	polls := counterVec("polls_total", "Polls that yielded a sample, by its status: success; missed, the device did not answer, which counts as packet loss; "+
+		"system_error, SpreeDB was asked and could not measure, which does not.", "status")
+	unmeasured := counterVec("slots_unmeasured_total", "Slots that turned out to have no sample, by reason: OperatorDown, no operator polled the job; "+
+		"Busy, the poll before was still running; Overload, the limits that protect SpreeDB were reached; Suspended, a person paused the job; NoTarget, there was no address to ask for. "+
+		"Lost stays 0 here: samples that were measured and given up are counted as dropped or rejected.", "reason")
 	m := &Metrics{
 		polls: map[sample.Status]prometheus.Counter{},
-		pollDuration: histogram("poll_duration_seconds", "How long SpreeDB took to answer a poll.",
+		pollDuration: histogram("poll_duration_seconds", "How long SpreeDB took to answer a poll, or until the poll was given up.",
 			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
 		lateness: histogram("slot_lateness_seconds", "How long after its due time a slot was polled.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
-		lastPoll:     gauge("last_poll_timestamp_seconds", "When the newest poll that yielded a sample ended."),
+		lastPoll:     gauge("last_poll_timestamp_seconds", "When the newest poll that yielded a sample ended; 0 before the first one of this process."),
 		statusWrites: counter("status_writes_total", "Statuses of LatencyJobs written to the API server."),
 
-		stored:   counter("samples_stored_total", "Samples that the database accepted."),
-		known:    counter("samples_known_total", "Samples that the database had already: sent again, or measured by another replica too."),
-		rejected: counter("samples_rejected_total", "Samples that the database will never accept; they are logged and set aside."),
-		dropped:  counterVec("outbox_dropped_samples_total", "Samples given up before the database had them, by reason.", "reason"),
+		stored: counter("samples_stored_total", "Samples that the database accepted."),
+		known:  counter("samples_known_total", "Those of the accepted samples that the database had already: they were sent again, or another replica measured them too."),
+		rejected: counter("samples_rejected_total",
+			"Samples, and gaps, that the database will never accept; they are logged and set aside, and their slots become gaps with the reason Lost."),
+		dropped: counterVec("outbox_dropped_samples_total", "Samples given up before the database had them, by reason: full, the disk or memory for them, or the time that they may wait, was used up; "+
+			"job_gone, their row in jobs was deleted; shutdown, the process ended while they were only in memory; unreadable, they could not be read back from the disk.", "reason"),
 
-		requests: counterVec("supabase_requests_total", "Requests to Supabase, by operation and status of the answer (0: none came).", "operation", "code"),
+		requests: counterVec("supabase_requests_total", "Requests to Supabase, by operation and by the HTTP status of the answer; code 0 says that none came.", "operation", "code"),
 		requestDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "supabase_request_duration_seconds", Help: "How long Supabase took to answer, by operation.",
+			Namespace: namespace, Name: "supabase_request_duration_seconds", Help: "How long Supabase took to answer, or until the request was given up, by operation.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
 		}, []string{"operation"}),
-		skew: gauge("clock_skew_seconds", "How far this machine's clock is ahead of Supabase's, to about a second."),
+		skew: gauge("clock_skew_seconds", "How far this machine's clock is ahead of Supabase's, to about a second; negative when it is behind."),
 
-		lastSync:    gauge("sync_last_success_timestamp_seconds", "When the jobs table was last compared with the LatencyJobs; 0 in a process that does not mirror."),
-		invalidRows: gauge("sync_invalid_rows", "Running rows that cannot be measured as they stand."),
+		lastSync: gauge("sync_last_success_timestamp_seconds",
+			"When the jobs table was last read and brought into the LatencyJobs; 0 in a replica that has not done that, since one of them does it for all."),
+		invalidRows: gauge("sync_invalid_rows", "Running rows of the jobs table that cannot be measured as they stand, as this replica last saw them; why is in their monitor_message."),
 	}
 	for _, status := range []sample.Status{sample.Success, sample.Missed, sample.SystemError} {
 		m.polls[status] = polls.WithLabelValues(string(status))
@@ -119,98 +124,6 @@ func (m *Metrics) Requested(op string, status int, took time.Duration) {
 
 // ClockSkew notes how far our clock is ahead of Supabase's.
 func (m *Metrics) ClockSkew(ahead time.Duration) { m.skew.Set(ahead.Seconds()) }
-
-// Sources is what is read when Prometheus asks.
-type Sources struct {
-	// Version is the program's.
-	Version string
-	// OutboxLimit is how much disk the outbox takes at most, in bytes.
-	OutboxLimit int64
-	// Outbox is how the outbox stands.
-	Outbox func() outbox.Status
-	// Key describes the Supabase key, and whether Supabase refuses it.
-	Key func() (info supabase.KeyInfo, refused bool)
-	// Missing counts the columns that the database lacks.
-	Missing func() int
-	// Phases counts the jobs of this process by phase.
-	Phases func() map[string]int
-	// InFlight counts the polls that run, and Waiting the jobs whose poll the limits leave no room for.
-	InFlight, Waiting func() int
-	// Replicas counts the processes that share the jobs.
-	Replicas func() int
-	// Now is the present.
-	Now func() time.Time
-}
-
-// collector reads Sources at each scrape.
-type collector struct {
-	sources                                      Sources
-	held, bytes, age, key, expiry, jobs, missing *prometheus.Desc
-	inFlight, waiting, replicas, build, limit    *prometheus.Desc
-}
-
-// Collect registers what is read at each scrape.
-func Collect(registry prometheus.Registerer, sources Sources) {
-	describe := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
-	}
-	registry.MustRegister(&collector{
-		sources: sources,
-		held:    describe("outbox_samples", "Samples measured that the database does not have yet."),
-		bytes:   describe("outbox_bytes", "Disk that they take; it is given back some megabytes at a time."),
-		limit:   describe("outbox_limit_bytes", "Disk that they may take; the oldest are given up for newer ones."),
-		age:     describe("outbox_oldest_sample_age_seconds", "Age of the oldest of them; 0 without one."),
-		key:     describe("supabase_key_info", "The Supabase key in use: 1, or 0 while it is refused or cannot work.", "kind", "role"),
-		expiry:  describe("supabase_key_expiry_timestamp_seconds", "When the Supabase key or token ends; absent when it does not say."),
-		missing: describe("schema_missing_columns", "Columns that the database lacks and the operator does without."),
-		jobs:    describe("jobs", "LatencyJobs that this process knows, by phase.", "phase"),
-
-		build:    describe("build_info", "The program's version; always 1.", "version"),
-		inFlight: describe("polls_in_flight", "Polls that run."),
-		waiting:  describe("polls_waiting", "Jobs whose poll waits because of the limits that protect SpreeDB."),
-		replicas: describe("replicas", "Processes that share the jobs, as far as this one knows."),
-	})
-}
-
-// Describe implements prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{c.held, c.bytes, c.age, c.key, c.expiry, c.jobs, c.missing, c.inFlight, c.waiting, c.replicas, c.build, c.limit} {
-		ch <- desc
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(desc *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
-	}
-	box := c.sources.Outbox()
-	gauge(c.held, float64(box.Held))
-	gauge(c.bytes, float64(box.Bytes))
-	gauge(c.limit, float64(c.sources.OutboxLimit))
-	gauge(c.build, 1, c.sources.Version)
-	age := 0.0
-	if !box.Oldest.IsZero() {
-		age = max(0, c.sources.Now().Sub(box.Oldest).Seconds())
-	}
-	gauge(c.age, age)
-	info, refused := c.sources.Key()
-	works := 1.0
-	if refused {
-		works = 0
-	}
-	gauge(c.key, works, info.Kind, info.Role)
-	if !info.Expires.IsZero() {
-		gauge(c.expiry, seconds(info.Expires))
-	}
-	gauge(c.inFlight, float64(c.sources.InFlight()))
-	gauge(c.waiting, float64(c.sources.Waiting()))
-	gauge(c.replicas, float64(c.sources.Replicas()))
-	gauge(c.missing, float64(c.sources.Missing()))
-	for phase, n := range c.sources.Phases() {
-		gauge(c.jobs, float64(n), phase)
-	}
-}
 
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
