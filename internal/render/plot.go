@@ -23,8 +23,8 @@ type PlotOptions struct {
 }
 
 const (
-	// margin is how many characters the labels at the left take: asciigraph's three and ours.
-	margin = 12
+	// Margin is how many characters the labels at the left take: asciigraph's three and ours.
+	Margin = 12
 	// narrowest is the fewest columns that are worth a plot.
 	narrowest = 10
 )
@@ -32,7 +32,7 @@ const (
 // Plot draws round-trip times over time, and below them which slots were missed, could not be measured, or were not. It is empty
 // where there is nothing to draw, or no room.
 func Plot(columns []series.Column, opts PlotOptions) string {
-	room := opts.Width - margin - 1
+	room := opts.Width - Margin - 1
 	if len(columns) == 0 || room < narrowest {
 		return ""
 	}
@@ -47,7 +47,7 @@ func Plot(columns []series.Column, opts PlotOptions) string {
 			if opts.Colors {
 				paint, plain = lane.color.String(), asciigraph.Default.String()
 			}
-			fmt.Fprintf(&out, "%*s %s%s%s\n", margin-1, lane.name, paint, marks, plain)
+			fmt.Fprintf(&out, "%*s %s%s%s\n", Margin-1, lane.name, paint, marks, plain)
 		}
 	}
 	out.WriteString(caption(columns))
@@ -158,7 +158,7 @@ func clockLabel(t time.Time, axis time.Duration) string {
 // caption says what a column is.
 func caption(columns []series.Column) string {
 	width := report.Duration(columns[0].To.Sub(columns[0].From))
-	text := strings.Repeat(" ", margin)
+	text := strings.Repeat(" ", Margin)
 	if widest := maxSlots(columns); widest > 1 {
 		return text + fmt.Sprintf("longest RTT of each %s; times are UTC", width)
 	}

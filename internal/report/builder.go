@@ -22,10 +22,10 @@ func NewBuilder(job Job) *Builder {
 	return &Builder{report: Report{Job: job, Unmeasured: map[string]int64{}}}
 }
 
-// Sample adds one. Samples come in the order in which they were due.
+// Sample adds one. Samples come in the order in which they were due; one that does not is counted, and tells of an outage what it can.
 func (b *Builder) Sample(s Sample) {
 	r := &b.report
-	if r.Samples() == 0 {
+	if r.Samples() == 0 || s.ScheduledAt.Before(r.First) {
 		r.First = s.ScheduledAt
 	}
 	// A slot between two misses that nobody measured may have been answered: what was not seen is not called an outage. Half a
@@ -49,7 +49,9 @@ func (b *Builder) Sample(s Sample) {
 	default: // says nothing about the device: a run neither ends nor grows
 		r.SystemError++
 	}
-	r.Last = s.ScheduledAt
+	if s.ScheduledAt.After(r.Last) {
+		r.Last = s.ScheduledAt
+	}
 }
 
 func appendFinite(to []float64, v *float64) []float64 {

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/soundcheck-io/latency-operator/internal/outcomes"
+	"github.com/soundcheck-io/latency-operator/internal/render"
+	"github.com/soundcheck-io/latency-operator/internal/report"
+	"github.com/soundcheck-io/latency-operator/internal/series"
+)
+
+// lines is a screen that writes each outcome once, in a line of its own.
+type lines struct {
+	out, errOut io.Writer
+	samples     map[time.Time]bool
+	gaps        map[time.Time]int64
+	said        string
+}
+
+func (*lines) slots() int { return plainSlots }
+func (*lines) end()       {}
+
+// show implements screen. A gap that has grown is written again.
+func (l *lines) show(v *view) error {
+	if l.samples == nil {
+		l.samples, l.gaps = map[time.Time]bool{}, map[time.Time]int64{}
+	}
+	l.said = ""
+	gaps := v.gaps
+	for i := range v.samples {
+		s := &v.samples[i]
+		for len(gaps) > 0 && gaps[0].FromAt.Before(s.ScheduledAt) {
+			if err := l.gap(&gaps[0]); err != nil {
+				return err
+			}
+			gaps = gaps[1:]
+		}
+		if l.samples[s.ScheduledAt] {
+			continue
+		}
+		l.samples[s.ScheduledAt] = true
+		text := stamp(s.ScheduledAt) + " " + string(s.Status)
+		if s.RTT != nil {
+			text += " " + report.Millis(*s.RTT)
+		}
+		if _, err := fmt.Fprintln(l.out, text); err != nil {
+			return err
+		}
+	}
+	for i := range gaps {
+		if err := l.gap(&gaps[i]); err != nil {
+			return err
+		}
+	}
+	l.forget(v.from)
+	if v.over() {
+		_, err := fmt.Fprintln(l.errOut, ending(v))
+		return err
+	}
+	return nil
+}
+
+func (l *lines) gap(g *outcomes.Gap) error {
+	if l.gaps[g.FromAt] == g.Slots {
+		return nil
+	}
+	l.gaps[g.FromAt] = g.Slots
+	_, err := fmt.Fprintf(l.out, "%s not polled, %d slots to %s: %s\n", stamp(g.FromAt), g.Slots, stamp(g.ToAt), report.Reason(g.Reason))
+	return err
+}
+
+// forget drops what the window no longer holds.
+func (l *lines) forget(before time.Time) {
+	for at := range l.samples {
+		if at.Before(before) {
+			delete(l.samples, at)
+		}
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// trouble implements screen. What is wrong for a while is said once.
+func (l *lines) trouble(err error) {
+	if text := err.Error(); text != l.said {
+		l.said = text
+		fmt.Fprintf(l.errOut, "Trying again: %s\n", text)
+	}
+}
+
+func ending(v *view) string {
+	return fmt.Sprintf("The job is %s. For all of it: %s report %s", v.job.Status, program, v.job.ID)
+}
+
+// What terminals are told.
+const (
+	enterScreen = "\x1b[?1049h\x1b[?25l" // another screen, without a cursor
+	leaveScreen = "\x1b[?25h\x1b[?1049l"
+	toTheTop    = "\x1b[H"
+	clearLine   = "\x1b[K"
+	clearBelow  = "\x1b[J"
+	bold, plain = "\x1b[1m", "\x1b[0m"
+)
+
+// movesCursor tells whether the terminal can be drawn on.
+func movesCursor() bool { return os.Getenv("TERM") != "dumb" }
+
+// picture is a screen of its own on a terminal. The last picture stays when it is left.
+type picture struct {
+	*cli
+	colors  bool
+	entered bool
+	last    *view
+	wrong   error
+}
+
+func newPicture(c *cli) *picture { return &picture{cli: c, colors: showsColors(c.streams.Out)} }
+
+func (p *picture) slots() int { return max(fewestSlots, widthOf(p.streams.Out)-render.Margin-1) }
+
+// show implements screen.
+func (p *picture) show(v *view) error {
+	p.last, p.wrong = v, nil
+	return p.draw()
+}
+
+// trouble implements screen: it is shown below what was last seen.
+func (p *picture) trouble(err error) {
+	p.wrong = err
+	_ = p.draw() // the next look finds out, if the terminal is gone
+}
+
+func (p *picture) draw() error {
+	if !p.entered {
+		p.entered = true
+		fmt.Fprint(p.streams.Out, enterScreen)
+	}
+	width, height := sizeOf(p.streams.Out)
+	text := p.text(width, height)
+	all := strings.Split(text, "\n")
+	all = all[:min(len(all), height)]
+	_, err := fmt.Fprint(p.streams.Out, toTheTop+strings.Join(all, clearLine+"\r\n")+clearLine+clearBelow)
+	return err
+}
+
+// end implements screen.
+func (p *picture) end() {
+	if !p.entered {
+		return
+	}
+	fmt.Fprint(p.streams.Out, leaveScreen)
+	if p.last != nil {
+		fmt.Fprintln(p.streams.Out, p.text(sizeOf(p.streams.Out)))
+	}
+}
+
+// text is the picture.
+func (p *picture) text(width, height int) string {
+	if p.last == nil {
+		return "Trying again: " + fmt.Sprint(p.wrong)
+	}
+	v := p.last
+	var out strings.Builder
+	target := v.job.TargetIP
+	if target == "" {
+		target = "no target"
+	}
+	strong, normal := "", ""
+	if p.colors {
+		strong, normal = bold, plain
+	}
+	fmt.Fprintf(&out, "%s%s%s  every %s, %s  %s\n", strong, target, normal, report.Duration(v.cadence()), v.progress(), v.job.ID)
+	fmt.Fprintf(&out, "%s\n\n", v.state())
+	r, columns := v.figures(max(fewestSlots, width-render.Margin-1))
+	const around = 14 // lines above and below the curve
+	if plot := render.Plot(columns, render.PlotOptions{Width: width, Height: min(16, max(4, height-around)), Colors: p.colors}); plot != "" {
+		out.WriteString(plot + "\n\n")
+	}
+	for _, line := range summary(v, r) {
+		out.WriteString(line + "\n")
+	}
+	switch {
+	case v.over():
+		out.WriteString(ending(v))
+	case p.wrong != nil:
+		fmt.Fprintf(&out, "As of %s UTC; trying again: %s", v.now.UTC().Format(time.TimeOnly), p.wrong)
+	default:
+		fmt.Fprintf(&out, "As of %s UTC; Ctrl-C ends", v.now.UTC().Format(time.TimeOnly))
+	}
+	return out.String()
+}
+
+// progress says how far the job is.
+func (v *view) progress() string {
+	whole := report.Duration(time.Duration(v.job.DurationMinutes) * time.Minute)
+	switch {
+	case v.over():
+		return v.job.Status
+	case v.now.Before(v.job.StartedAt):
+		return "begins in " + report.Duration(v.job.StartedAt.Sub(v.now))
+	case v.now.Before(v.ends()):
+		return report.Duration(v.now.Sub(v.job.StartedAt).Truncate(v.cadence())) + " of " + whole
+	default:
+		return "at its end"
+	}
+}
+
+// state is what is to be said of the device now.
+func (v *view) state() string {
+	if late := v.quiet(); late > 0 {
+		return fmt.Sprintf("No sample has come for %s: nobody measures, or samples are on their way.", report.Duration(late))
+	}
+	if since, misses := v.silentSince(); misses > 0 {
+		return fmt.Sprintf("The device has been silent since %s UTC: %d polls in a row.", since.UTC().Format(time.TimeOnly), misses)
+	}
+	if len(v.samples) == 0 {
+		return "No sample has come yet."
+	}
+	newest := &v.samples[len(v.samples)-1]
+	text := fmt.Sprintf("The newest poll, of %s UTC: %s", newest.ScheduledAt.UTC().Format(time.TimeOnly), newest.Status)
+	if newest.RTT != nil {
+		text += ", " + report.Millis(*newest.RTT)
+	}
+	return text
+}
+
+// figures sums the window up, in at most so many columns.
+func (v *view) figures(columns int) (*report.Report, []series.Column) {
+	b := report.NewBuilder(reportJob(&v.job))
+	// The start of the window lies on the grid, so that a column is a slot.
+	start := v.job.StartedAt
+	if before := v.from.Sub(start); before > 0 {
+		start = start.Add((before + v.cadence() - 1).Truncate(v.cadence()))
+	}
+	over := series.New(start, v.cadence(), columns+columns%2)
+	for i := range v.samples {
+		s := &v.samples[i]
+		b.Sample(report.Sample{ScheduledAt: s.ScheduledAt, Status: s.Status, RTT: s.RTT, Jitter: s.Jitter})
+		over.Sample(s.ScheduledAt, s.Status, s.RTT)
+	}
+	for i := range v.gaps {
+		g := inWindow(v.gaps[i], start)
+		b.Gap(report.Gap{From: g.FromAt, To: g.ToAt, Slots: g.Slots, Reason: g.Reason})
+		over.Gap(g.FromAt, g.ToAt, g.Slots, g.Reason)
+	}
+	return b.Report(), over.Columns()
+}
+
+// inWindow is what of a gap lies behind the start of a window.
+func inWindow(g outcomes.Gap, start time.Time) outcomes.Gap {
+	whole := g.ToAt.Sub(g.FromAt)
+	if g.Slots < 2 || whole <= 0 || !g.FromAt.Before(start) {
+		return g
+	}
+	step := whole / time.Duration(g.Slots-1)
+	before := int64((start.Sub(g.FromAt) + step - 1) / step)
+	g.FromAt, g.Slots = g.FromAt.Add(time.Duration(before)*step), g.Slots-before
+	return g
+}
+
+// summary are the lines below the plot.
+func summary(v *view, r *report.Report) (out []string) {
+	what := report.Duration(max(0, min(v.now.Sub(v.from), v.ends().Sub(v.from))).Truncate(time.Second))
+	out = append(out, fmt.Sprintf("These %s: loss %s, errors %s, not polled %s", what, report.Of(r.Missed, r.Success+r.Missed, "polls"),
+		report.Of(r.SystemError, r.Samples(), "polls"), report.Of(r.UnmeasuredSlots(), r.Slots(), "slots")))
+	if t := r.RTT; t != nil {
+		text := fmt.Sprintf("RTT median %s, p95 %s, max %s", report.Millis(t.P50), report.Millis(t.P95), report.Millis(t.Max))
+		if j := r.Jitter; j != nil {
+			text += fmt.Sprintf("; jitter mean %s, max %s", report.Millis(j.Avg), report.Millis(j.Max))
+		}
+		out = append(out, text)
+	}
+	return out
+}
