@@ -123,6 +123,7 @@ func fitsTogether(g Gomega, objects []unstructured.Unstructured) {
 	for _, used := range references(template.Spec) {
 		g.Expect(present.Union(made)).To(HaveKey(used))
 	}
+	g.Expect(template.Spec.Containers[0].Image).To(HaveSuffix(":"+objects[0].GetLabels()["app.kubernetes.io/version"]), "the label tells the image's version")
 	selects(g, objects, labels.Set(template.Labels))
 	g.Expect(template.Spec.Containers[0].Args).To(ContainElements("--metrics-bind-address=:8443", "--health-probe-bind-address=:8081"))
 	g.Expect(sets.New(template.Spec.Containers[0].Args...)).To(HaveLen(len(template.Spec.Containers[0].Args)), "no argument twice")

@@ -1,6 +1,7 @@
 package components
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -79,6 +80,18 @@ func TestSplitInstall(t *testing.T) {
 	g.Expect(err).To(HaveOccurred())
 	g.Expect(errs).To(And(ContainSubstring("clusterroles"), ContainSubstring("customresourcedefinitions")), "the split is where it has to be")
 	c.as(g, t, "alice", "delete", "--wait=false", "-k", everything(bases()[1]).write(g, t))
+}
+
+// TestEveryOverlayIsApplied applies all that is ready to be, one over the other.
+func TestEveryOverlayIsApplied(t *testing.T) {
+	g := NewWithT(t)
+	c := theCluster(g)
+	folders, err := filepath.Glob("../overlays/*")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(len(folders)).To(BeNumerically(">=", 3))
+	for _, folder := range append([]string{"../default", "../cluster", "../namespaced"}, folders...) {
+		c.as(g, t, "admin", "apply", "--server-side", "--force-conflicts", "-k", folder)
+	}
 }
 
 // TestDefaultIsBothParts compares config/default with config/cluster and config/namespaced.

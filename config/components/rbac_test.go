@@ -47,6 +47,7 @@ func TestWhoMayReadSamples(t *testing.T) {
 		{"technician", "get", samples, true},
 		{"technician", "list", pods, true},
 		{"technician", "create", forward, true},
+		{"technician", "get", forward, true},
 		{"technician", "create", readersToken, true},
 		{"technician", "create", operatorsToken, false},
 		{"technician", "create", exec, false},
