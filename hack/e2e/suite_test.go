@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -16,6 +17,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
@@ -76,6 +78,7 @@ func TestInstallation(t *testing.T) {
 		{"Crash", s.crash, false},
 		{"PodDeletedByForce", s.podDeletedByForce, false},
 		{"Eviction", s.eviction, false},
+		{"Alerts", s.alerts, false},
 		{"Ledger", s.ledger, false},
 		{"Uninstall", s.uninstall, false},
 	} {
@@ -95,6 +98,7 @@ func (s *suite) connect(t *testing.T) {
 	if err != nil {
 		t.Fatalf("no cluster: set KUBECONFIG: %s", err)
 	}
+	klog.SetLogger(logr.Discard()) // what port-forwarding says of pods that go away
 	config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
 	s.config, s.scheme = config, runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
