@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql optional/*.sql
 var files embed.FS
 
 // Migration is one file. Applying it again changes nothing.
@@ -18,15 +18,21 @@ type Migration struct {
 	SQL string
 }
 
-// All returns the migrations in the order in which they have to be applied.
-func All() []Migration {
-	entries, err := files.ReadDir("migrations")
+// All returns the migrations that the operator needs, in the order in which they have to be applied.
+func All() []Migration { return read("migrations") }
+
+// Optional returns those that a project may leave out: a role of the operator's own, rollups, and the removal of old samples. They come
+// after All, in this order.
+func Optional() []Migration { return read("optional") }
+
+func read(folder string) []Migration {
+	entries, err := files.ReadDir(folder)
 	if err != nil {
 		panic(fmt.Errorf("read the embedded migrations: %w", err))
 	}
 	all := make([]Migration, 0, len(entries))
 	for _, entry := range entries {
-		sql, err := files.ReadFile("migrations/" + entry.Name())
+		sql, err := files.ReadFile(folder + "/" + entry.Name())
 		if err != nil {
 			panic(fmt.Errorf("read the embedded migrations: %w", err))
 		}

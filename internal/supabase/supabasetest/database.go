@@ -20,8 +20,15 @@ func CreateRoles(ctx context.Context, dsn string) error {
 }
 
 // Migrate applies the operator's migrations. They may have been applied before.
-func Migrate(ctx context.Context, dsn string) error {
-	for _, m := range migrations.All() {
+func Migrate(ctx context.Context, dsn string) error { return apply(ctx, dsn, migrations.All()) }
+
+// MigrateOptional applies the optional migrations after those of Migrate. They may have been applied before.
+func MigrateOptional(ctx context.Context, dsn string) error {
+	return apply(ctx, dsn, migrations.Optional())
+}
+
+func apply(ctx context.Context, dsn string, list []migrations.Migration) error {
+	for _, m := range list {
 		if err := execute(ctx, dsn, "apply "+m.Name, m.SQL); err != nil {
 			return err
 		}

@@ -13,6 +13,8 @@ type fixture struct {
 	options Options
 	before  []string
 	bare    bool
+	// more tells whether the optional migrations are wanted too.
+	more bool
 }
 
 // WithOptions changes the server's options. The database is New's.
@@ -28,6 +30,11 @@ func WithSQL(sql string) Option {
 // WithoutMigrations leaves the operator's migrations out. Migrate applies them later.
 func WithoutMigrations() Option {
 	return func(f *fixture) { f.bare = true }
+}
+
+// WithOptionalMigrations applies these too.
+func WithOptionalMigrations() Option {
+	return func(f *fixture) { f.more = true }
 }
 
 // New starts a project with a database of its own on the shared PostgreSQL, with Supabase's roles and the operator's
@@ -64,5 +71,8 @@ func (f *fixture) prepare(ctx context.Context) error {
 	if f.bare {
 		return nil
 	}
-	return Migrate(ctx, f.options.DSN)
+	if err := Migrate(ctx, f.options.DSN); err != nil || !f.more {
+		return err
+	}
+	return MigrateOptional(ctx, f.options.DSN)
 }

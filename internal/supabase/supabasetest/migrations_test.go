@@ -120,7 +120,10 @@ func (db *database) shape() string {
 		union all select indexdef from pg_indexes where schemaname = 'public'
 		union all select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
 		union all select format('policy %s %s %s %s %s %s', tablename, policyname, roles, cmd, qual, with_check) from pg_policies
-		union all select format('grants %s %s %s', relname, relrowsecurity, relacl) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'
+		union all select format('grants %s %s %s', relname, relrowsecurity, relacl) from pg_class where relnamespace in ('public'::regnamespace, to_regnamespace('soundcheck')) and relkind = 'r'
+		union all select format('grants %s.%s %s', attrelid::regclass, attname, attacl) from pg_attribute where attacl is not null and attrelid in (select oid from pg_class where relnamespace = 'public'::regnamespace)
+		union all select format('function %s %s %s %s', oid::regprocedure, prosecdef, proconfig, proacl) from pg_proc where pronamespace = to_regnamespace('soundcheck')
+		union all select format('schema %s %s', nspname, nspacl) from pg_namespace where nspname = 'soundcheck'
 	) s(line)`)
 }
 
