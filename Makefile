@@ -126,6 +126,10 @@ verify-manifests: ## Check that kustomize builds everything below config/ but co
 verify-scc: ## Check that OpenShift's own admission lets the pods in as restricted-v2: minutes to compile, once.
 	@cd hack/tools/scc && go test ./...
 
+.PHONY: verify-rules
+verify-rules: ## Check the alert rules and play each in promtool, as make test does too.
+	@go test -count=1 ./hack/monitoring -run Rules
+
 ##@ Build
 
 .PHONY: build
