@@ -44,5 +44,17 @@ func generate(root string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"docs/metrics.md": metricsPage}, nil
+	forGrafana, err := grafana(content())
+	if err != nil {
+		return nil, err
+	}
+	forConsole, err := console(content())
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{
+		"docs/metrics.md": metricsPage,
+		"config/components/grafana-dashboard/latency-operator.json": forGrafana,
+		"config/components/console-dashboard/latency-operator.json": forConsole,
+	}, nil
 }

@@ -112,7 +112,7 @@ func TestMetricsAreFoundInQueries(t *testing.T) {
 	for query, want := range map[string][]string{
 		`absent(soundcheck_build_info)`: {"soundcheck_build_info"},
 		`sum by (namespace, reason) (increase(a_total{reason!~"x|y"}[1h])) / on (namespace) group_left () b_total >= 10`: {"a_total", "b_total"},
-		`(x unless x offset 1h) or rate(y[5m]) > bool 0.5`:                                                              {"x", "x", "y"},
+		`(x unless x offset 1h) or rate(y[5m]) > bool 0.5`:                                                               {"x", "x", "y"},
 		`time() - max(kube_pod_info)`: {"kube_pod_info"},
 	} {
 		if got := metricsOf(query); !slices.Equal(got, want) {
