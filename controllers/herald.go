@@ -160,8 +160,8 @@ func troubles(s symptoms, now time.Time) map[string]string {
 		found[EventKeyRefused] = problem
 	}
 	if s.schema != nil {
-		if missing := s.schema.Missing(); len(missing) > 0 {
-			found[EventSchemaIncomplete] = missingMessage(missing, s.schema.Keyed())
+		if lacks := s.schema.Lacks(); lacks != "" {
+			found[EventSchemaIncomplete] = lacks
 		}
 	}
 	if s.spool != "" {
@@ -178,14 +178,6 @@ func spoolTrouble(none error, broken string) string {
 		return "there is no folder for unsent samples, so that they are kept in memory and would be lost with this process: " + none.Error()
 	}
 	return broken
-}
-
-func missingMessage(missing []string, keyed bool) string {
-	text := "the database lacks " + strings.Join(missing, ", ")
-	if !keyed {
-		text += "; without samples.scheduled_at a sample may be stored twice"
-	}
-	return text + ": apply the migrations in config/supabase/migrations"
 }
 
 func troubleOf(err error) outbox.Trouble {

@@ -86,6 +86,16 @@ func clientOf(t *testing.T, url string, key Source) (*Client, *seen) {
 	return c, observer
 }
 
+// clientWith is a client with a key and the token of a role.
+func clientWith(t *testing.T, url, key, token string) (*Client, error) {
+	t.Helper()
+	credentials, err := NewCredentials(Source{Value: key}, Source{Value: token}, clock.RealClock{})
+	if err != nil {
+		return nil, err
+	}
+	return New(Options{URL: url, Credentials: credentials, UserAgent: "test/1", Observer: &seen{}, Clock: clock.RealClock{}})
+}
+
 func answer(status int, contentType, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if contentType != "" {

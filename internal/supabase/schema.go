@@ -70,6 +70,35 @@ func (s *Schema) Missing() []string {
 	return missing
 }
 
+// Lacks says what is missing, and what to do about it, in one sentence; empty when nothing is.
+func (s *Schema) Lacks() string {
+	missing := s.Missing()
+	if len(missing) == 0 {
+		return ""
+	}
+	text := "the database lacks " + strings.Join(missing, ", ")
+	if !s.Keyed() {
+		text += "; without samples.scheduled_at a sample may be stored twice"
+	}
+	files := map[string]bool{}
+	for _, what := range missing {
+		files[migrationOf(what)] = true
+	}
+	return text + ": apply the migrations in config/supabase/migrations (" + strings.Join(slices.Sorted(maps.Keys(files)), ", ") + ")"
+}
+
+// migrationOf names the migration that adds a column, as table.column, or a table.
+func migrationOf(what string) string {
+	switch what {
+	case "pollers", "sample_gaps":
+		return "20261124090200_pollers_and_gaps.sql"
+	case "jobs.completed_at", "samples.sequence_number":
+		return "20261124090000_app_tables.sql"
+	default:
+		return "20261124090100_operator_columns.sql"
+	}
+}
+
 // Schema is what the database has, as far as is known; nil before it has answered.
 func (c *Client) Schema() *Schema {
 	c.mu.Lock()

@@ -22,6 +22,8 @@ const bodyLimit = 8 << 20
 type call struct {
 	op     string
 	prefer string // replaces the library's Prefer
+	// columns, separated by commas, are the only ones that are written, and say so also where no row follows.
+	columns string
 	// body takes the place of the library's: it would check and copy JSON that is known to be good.
 	body []byte
 	// total gets the number of rows that the answer tells in Content-Range, or unknown, which the library takes for 0.
@@ -118,6 +120,11 @@ func (g *guard) dress(req *http.Request, c call) *http.Request {
 	if req.Method == http.MethodGet {
 		req.Header.Del("Content-Type")
 		req.Body, req.ContentLength, req.GetBody = nil, 0, nil // the library gives every GET an empty body
+	}
+	if c.columns != "" {
+		query := req.URL.Query()
+		query.Set("columns", c.columns)
+		req.URL.RawQuery = query.Encode()
 	}
 	if c.body != nil {
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
