@@ -83,10 +83,10 @@ func (h *testbed) start(identity string, config *rest.Config) *replica {
 // tick is how far the clock is turned at a time.
 const tick = 100 * time.Millisecond
 
-// soon awaits something, while time passes quickly.
-func (h *testbed) soon(patience time.Duration, what func() bool, message ...any) {
+// soon awaits something, while up to a certain time passes quickly; on a busy machine what it leads to may take longer.
+func (h *testbed) soon(within time.Duration, what func() bool, message ...any) {
 	h.t.Helper()
-	until := h.clock.Now().Add(patience)
+	until := h.clock.Now().Add(within)
 	h.Eventually(func() bool {
 		if some, several := h.owned(h.clock.Now(), h.covering...); h.covering != nil && (some != len(h.jobs) || several > 0) {
 			h.t.Fatalf("%d jobs of %d have a process, and %d have several", some, len(h.jobs), several)
@@ -98,7 +98,7 @@ func (h *testbed) soon(patience time.Duration, what func() bool, message ...any)
 			h.clock.Step(tick)
 		}
 		return false
-	}, patience, 10*time.Millisecond).Should(BeTrue(), message...)
+	}, within+patience, 10*time.Millisecond).Should(BeTrue(), message...)
 }
 
 // passes lets time pass.

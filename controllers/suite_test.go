@@ -2,8 +2,10 @@ package controllers
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	goruntime "runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -49,7 +51,19 @@ var (
 	worlds    atomic.Int64
 )
 
+// atOnce is how many tests run at once: they wait for slots most of the time, and with one for each processor these would wait
+// too. More than two for each processor make slots late that are to be in time.
+var atOnce = strconv.Itoa(2 * goruntime.GOMAXPROCS(0))
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
+	if !asked {
+		if err := flag.Set("test.parallel", atOnce); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(runSuite(m))
 }
 
