@@ -38,15 +38,21 @@ type cluster struct {
 // config is the way to the API server.
 func (c *cluster) config() (*rest.Config, error) {
 	config, err := c.flags.ToRESTConfig()
-	switch {
-	case clientcmd.IsEmptyConfig(err):
+	if clientcmd.IsEmptyConfig(err) || err == nil && c.nowhere(config.Host) {
 		return nil, errors.New("there is no cluster to ask: log in, or name a kubeconfig with --kubeconfig or KUBECONFIG")
-	case err != nil:
+	}
+	if err != nil {
 		return nil, fmt.Errorf("the kubeconfig cannot be used: %w", err)
 	}
 	config = rest.CopyConfig(config)
 	config.UserAgent = userAgent()
 	return config, nil
+}
+
+// nowhere tells whether nothing says which cluster is meant. kubectl takes one on this machine then, which is hardly ever there.
+func (c *cluster) nowhere(host string) bool {
+	raw, err := c.flags.ToRawKubeConfigLoader().RawConfig()
+	return err == nil && len(raw.Clusters) == 0 && *c.flags.APIServer == "" && strings.HasSuffix(host, "localhost:8080")
 }
 
 // namespace is that of -n, of the current context, or the operator's own.

@@ -79,6 +79,8 @@ answered so far; of one that is over, what its report says. A job stays in the l
 	cmd.Flags().StringVar(&l.sortBy, "sort-by", "verdict", "Order: "+strings.Join(sortedKeys(orders), ", ")+"; the newest first within it.")
 	cmd.Flags().BoolVar(&l.noHeaders, "no-headers", false, "Leave the first line out.")
 	l.print.AddFlags(cmd)
+	output := cmd.Flags().Lookup("output")
+	output.Usage = strings.Replace(output.Usage, "(", "(wide, ", 1)
 	for flag, values := range map[string][]string{"phase": phases, "sort-by": sortedKeys(orders), "output": {"wide", "name", "json", "yaml"}} {
 		cobra.CheckErr(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
@@ -111,10 +113,14 @@ func (l *lister) run(cmd *cobra.Command) error {
 	list.Items = slices.DeleteFunc(slices.Clone(all), func(j v1alpha1.LatencyJob) bool { return !keep(&j) })
 	slices.SortFunc(list.Items, func(a, b v1alpha1.LatencyJob) int { return cmp.Or(order(&a, &b, now), newestFirst(&a, &b)) })
 	switch {
-	case printer != nil:
-		for i := range list.Items { // so that each can be named
-			list.Items[i].SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("LatencyJob"))
+	case format == "name": // which is not for lists
+		for i := range list.Items {
+			if err := printer.PrintObj(&list.Items[i], l.streams.Out); err != nil {
+				return err
+			}
 		}
+		return nil
+	case printer != nil:
 		return printer.PrintObj(list, l.streams.Out)
 	case len(all) == 0:
 		_, err = fmt.Fprintf(l.streams.ErrOut, "No jobs in the namespace %s. If there should be some, name the right one with -n, or run %s doctor.\n", namespace, program)

@@ -75,8 +75,9 @@ func (s *operatorSource) try(ctx context.Context, id string, since time.Time, do
 	}
 	res, err := s.ask(ctx, id, since)
 	if err != nil {
+		err = s.broken(ctx, err)
 		s.close() // the pod may be gone: the next try looks for another
-		return 0, passing{s.broken(ctx, err)}
+		return 0, passing{err}
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
@@ -142,7 +143,7 @@ func (s *operatorSource) ask(ctx context.Context, id string, since time.Time) (*
 
 // broken says why there is no answer.
 func (s *operatorSource) broken(ctx context.Context, err error) error {
-	if ctx.Err() != nil || s.tunnel == nil {
+	if ctx.Err() != nil {
 		return err
 	}
 	if network, ok := errors.AsType[*url.Error](err); ok {

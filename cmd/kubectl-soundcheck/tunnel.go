@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,8 +10,10 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/klog/v2"
 	streamhttp "k8s.io/streaming/pkg/httpstream"
 )
 
@@ -22,27 +23,44 @@ type tunnel struct {
 	client *http.Client
 	close  func()
 	// said is what went wrong in it.
-	said *lockedBuffer
+	said *heard
 }
 
-// lockedBuffer is written to by the tunnel while we read.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+// heard keeps the errors that client-go logs about a tunnel, which is all that it does with them. It is a logr.LogSink.
+type heard struct {
+	mu     sync.Mutex
+	newest string
 }
 
-// Write implements io.Writer.
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
+// Init implements logr.LogSink.
+func (*heard) Init(logr.RuntimeInfo) {}
+
+// Enabled implements logr.LogSink.
+func (*heard) Enabled(int) bool { return false }
+
+// Info implements logr.LogSink.
+func (*heard) Info(int, string, ...any) {}
+
+// Error implements logr.LogSink.
+func (h *heard) Error(err error, _ string, _ ...any) {
+	if err == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.newest = strings.Join(strings.Fields(err.Error()), " ")
 }
 
-// String gives what was written, in one line.
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Join(strings.Fields(b.text.String()), " ")
+// WithValues implements logr.LogSink.
+func (h *heard) WithValues(...any) logr.LogSink { return h }
+
+// WithName implements logr.LogSink.
+func (h *heard) WithName(string) logr.LogSink { return h }
+
+func (h *heard) error() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.newest
 }
 
 // open makes a tunnel. It ends with close or with ctx.
@@ -52,9 +70,9 @@ func (o *operator) open(ctx context.Context, namespaceHint func(error) error) (*
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	said, ready, ended := &lockedBuffer{}, make(chan struct{}), make(chan error, 1)
-	forwarder, err := portforward.NewOnAddressesForStreamingWithContext(ctx, dialer, []string{"127.0.0.1"},
-		[]string{fmt.Sprintf("0:%d", o.port())}, ready, io.Discard, said)
+	said, ready, ended := &heard{}, make(chan struct{}), make(chan error, 1)
+	forwarder, err := portforward.NewOnAddressesForStreamingWithContext(klog.NewContext(ctx, logr.New(said)), dialer, []string{"127.0.0.1"},
+		[]string{fmt.Sprintf("0:%d", o.port())}, ready, io.Discard, io.Discard)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -104,13 +122,15 @@ func upgradeFailed(err error) bool {
 
 // broken says why a request through the tunnel has no answer.
 func (t *tunnel) broken(err error, pod string) error {
-	if said := t.said.String(); strings.Contains(said, "connection refused") {
+	said := t.said.error()
+	switch {
+	case strings.Contains(said, "connection refused"):
 		return fmt.Errorf("%w in pod %s: it needs --metrics-bind-address=:%d, with TLS", errNotReachable, pod, defaultPort)
-	} else if said != "" {
+	case said != "":
 		return fmt.Errorf("%w: pod %s: %s", errNotReachable, pod, said)
-	}
-	if errors.Is(err, io.EOF) {
+	case errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: pod %s hung up: try again", errNotReachable, pod)
+	default:
+		return fmt.Errorf("%w: pod %s: %w", errNotReachable, pod, err)
 	}
-	return fmt.Errorf("%w: pod %s: %w", errNotReachable, pod, err)
 }

@@ -69,6 +69,9 @@ func instant(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") 
 // stretch writes from when to when, and the day once where it is the same.
 func stretch(from, to time.Time) string {
 	from, to = from.UTC(), to.UTC()
+	if from.Equal(to) {
+		return instant(from) + " UTC"
+	}
 	if from.Format(time.DateOnly) == to.Format(time.DateOnly) {
 		return instant(from) + " to " + to.Format("15:04:05") + " UTC"
 	}

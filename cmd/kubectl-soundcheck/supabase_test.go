@@ -1,0 +1,84 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest"
+)
+
+// project is a Supabase project, and nothing else: no cluster.
+func project(t *testing.T) *world {
+	t.Helper()
+	w := emptyWorld(t)
+	w.database = supabasetest.New(t)
+	t.Setenv(keyVariable, w.database.PublishableKey())
+	t.Setenv(tokenVariable, w.database.Token(map[string]any{"role": "authenticated", "sub": "5d1c", "exp": time.Now().Add(time.Hour).Unix()}))
+	t.Setenv("KUBECONFIG", "/dev/null")
+	return w
+}
+
+func TestAUserReadsTheirJobsFromSupabase(t *testing.T) {
+	w := project(t)
+	w.row(idA, "10.1.2.3", "completed")
+	w.row(idB, "10.1.2.4", "completed")
+	w.measured(idA, 0, 349, 10)
+	w.gap(idA, 350, 359, "Suspended")
+	w.sql(`insert into jobs (id, account_number, notification_email, target_ip, cadence_seconds, duration_minutes, monitoring_mode, status, started_at)
+		values ($1, 'A-1', 'a@b.c', '10.1.2.3', 10, 60, 'real_polling', 'running', $2::timestamptz - interval '1 day')`, idC, w.begun)
+	for _, name := range []string{idA, "0b9c3f0e-5", "0B9C3F0E-5a54", "10.1.2.3"} {
+		got := w.do(nil, "report", name, "--supabase-url", w.database.URL())
+		w.Expect(got.code).To(BeZero(), "%s: %s", name, got.err)
+		w.Expect(strings.Join(strings.Fields(got.out), " ")).To(And(ContainSubstring(idA+" (completed)"), ContainSubstring("35 of 350 polls were missed"),
+			ContainSubstring("350 of 360 slots"), ContainSubstring("10 slots the job was suspended")), name)
+	}
+	for _, r := range w.database.Requests() {
+		w.Expect(r.Header.Get("Authorization")).To(HavePrefix("Bearer eyJ"), "it is the user who asks")
+	}
+	// Whom a policy shows only some jobs sees no others.
+	w.sql(`drop policy jobs_app_select on jobs; create policy own on jobs for select to authenticated using (target_ip = '10.1.2.4')`)
+	for _, c := range []struct{ name, says string }{
+		{idA, "there is no job " + idA + " that you may see"}, {"10.1.2.3", "there is no job for 10.1.2.3 that you may see"},
+		{"0b9c3f0e-5", `there is no job that begins with "0b9c3f0e-5" and that you may see`},
+	} {
+		w.Expect(w.do(nil, "report", c.name, "--supabase-url", w.database.URL()).err).To(Equal("error: " + c.says + "\n"))
+	}
+}
+
+func TestWhatIsWrongWithTheWayToSupabaseIsSaid(t *testing.T) {
+	w := project(t)
+	w.row(idA, "10.1.2.3", "completed")
+	w.row(idB, "10.1.2.4", "completed")
+	good, token := w.database.PublishableKey(), w.database.Token(map[string]any{"role": "authenticated", "exp": time.Now().Add(time.Hour).Unix()})
+	for name, c := range map[string]struct {
+		key, token, url, job string
+		says                 string
+	}{
+		"no key":           {"", token, w.database.URL(), idA, "SUPABASE_PUBLISHABLE_KEY is not set"},
+		"a secret key":     {w.database.SecretKey(), token, w.database.URL(), idA, "SUPABASE_PUBLISHABLE_KEY holds a service key, which may do everything to the database: it belongs into the operator's Secret"},
+		"a service_role":   {w.database.LegacyKey("service_role"), "", w.database.URL(), idA, "SUPABASE_PUBLISHABLE_KEY holds a service key"},
+		"a service token":  {good, w.database.LegacyKey("service_role"), w.database.URL(), idA, "SUPABASE_ACCESS_TOKEN holds a service key"},
+		"an unknown key":   {"sb_publishable_x", token, w.database.URL(), idA, "Supabase refuses the key or the token"},
+		"an expired token": {good, w.database.Token(map[string]any{"role": "authenticated", "exp": time.Now().Add(-time.Hour).Unix()}), w.database.URL(), idA, "log in to Sound Check again"},
+		"no URL":           {good, token, "abcdefgh", idA, "--supabase-url is not a project's URL"},
+		"nobody there":     {good, token, "http://127.0.0.1:1", idA, "Supabase did not answer"},
+		"two jobs":         {good, token, w.database.URL(), "0b9", `several jobs begin with "0b9": give more of the id. Some are ` + idA + " (10.1.2.3, completed), " + idB},
+		"no name":          {good, token, w.database.URL(), "modem 7", "is neither the id of a job, nor the beginning of one, nor an IP address"},
+		"nothing to see":   {good, "", w.database.URL(), idA, "Without a token in SUPABASE_ACCESS_TOKEN you ask as nobody in particular"},
+	} {
+		t.Setenv(keyVariable, c.key)
+		t.Setenv(tokenVariable, c.token)
+		got := w.do(nil, "report", c.job, "--supabase-url", c.url)
+		if got.code != 1 || !strings.Contains(got.err, c.says) || strings.Count(got.err, "\n") != 1 {
+			t.Errorf("%s: exit code %d: %s", name, got.code, got.err)
+		}
+		for _, secret := range []string{c.key, c.token} {
+			if secret != "" && strings.Contains(got.err, secret) {
+				t.Errorf("%s: a secret is shown", name)
+			}
+		}
+	}
+}
