@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -22,11 +23,22 @@ import (
 // successor's way in may cost.
 const unmeasuredLimit = 20
 
-// rollingUpdate changes the pod template, as a new image does.
+// anyUser is one such as OpenShift assigns: without a name, and the image knows nothing of it.
+const anyUser = 1000680000
+
+// rollingUpdate changes the pod template, as a new image does. Where the platform has assigned no user, the new pods get one.
 func (s *suite) rollingUpdate(t *testing.T) {
 	before := s.onePod(t, operatorSelector)
+	pod := map[string]any{"metadata": map[string]any{"annotations": map[string]any{"kubectl.kubernetes.io/restartedAt": time.Now().Format(time.RFC3339)}}}
+	if before.Spec.Containers[0].SecurityContext.RunAsUser == nil {
+		pod["spec"] = map[string]any{"securityContext": map[string]any{"runAsUser": anyUser, "fsGroup": anyUser}}
+	}
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"template": pod}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	gaps := s.disrupt(t, func(ctx context.Context) error {
-		if _, _, err := s.kubectlRun(ctx, "-n", s.namespace, "rollout", "restart", s.workload(t)); err != nil {
+		if _, _, err := s.kubectlRun(ctx, "-n", s.namespace, "patch", s.workload(t), "-p", string(patch)); err != nil {
 			return err
 		}
 		_, _, err := s.kubectlRun(ctx, "-n", s.namespace, "rollout", "status", s.workload(t), "--timeout=2m")
