@@ -20,10 +20,16 @@ TOOL           := go tool -modfile=$(CURDIR)/hack/tools/go.mod
 CONTROLLER_GEN := $(TOOL) controller-gen
 KUSTOMIZE      := $(TOOL) kustomize
 GOVULNCHECK    := $(TOOL) govulncheck
+CRD_REF_DOCS   := $(TOOL) crd-ref-docs
+CYCLONEDX      := $(TOOL) cyclonedx-gomod
 GOLANGCI_LINT  := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint
 
 LDFLAGS   := -X main.version=$(VERSION)
-GENERATED := 'api/*/zz_generated.*.go' api/applyconfiguration config/crd/bases
+# What ships is built like this, and like this in the Dockerfile: the same commit, with the same Go, gives the same bytes.
+GOBUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w $(LDFLAGS)'
+# The time of every file in an image: that of the commit.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+GENERATED := 'api/*/zz_generated.*.go' api/applyconfiguration config/crd/bases docs/api.md
 # The race detector needs a C compiler; Go turns cgo off where it finds none.
 RACE      := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
@@ -76,8 +82,10 @@ assets: ## Provide kube-apiserver, etcd and kubectl for test and demo: minutes t
 ##@ Development
 
 .PHONY: generate
-generate: ## Generate deep copies and apply configurations from the API types.
+generate: ## Generate deep copies, apply configurations and docs/api.md from the API types.
 	@$(CONTROLLER_GEN) object applyconfiguration paths=./api/...
+	@$(CRD_REF_DOCS) --source-path=api/v1alpha1 --config=hack/apidocs/config.yaml --templates-dir=hack/apidocs/templates \
+		--renderer=markdown --output-path=docs/api.md --log-level=ERROR
 
 .PHONY: manifests
 manifests: ## Generate the CRD from the API types.
@@ -134,7 +142,19 @@ verify-rules: ## Check the alert rules and play each in promtool, as make test d
 
 .PHONY: build
 build: ## Build bin/manager.
-	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/manager ./cmd
+	@$(GOBUILD) -o bin/manager ./cmd
+
+.PHONY: verify-reproducible
+verify-reproducible: build ## Build bin/manager again from a copy elsewhere, with an empty cache, and check that it is the same: some minutes.
+	@copy=$$(mktemp -d); trap 'chmod -R u+w "$$copy"; rm -rf "$$copy"' EXIT; mkdir "$$copy/source"; \
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$$copy/source"; \
+	(cd "$$copy/source" && GOCACHE="$$copy/cache" $(GOBUILD) -o "$$copy/manager" ./cmd); \
+	sha256sum bin/manager "$$copy/manager"; cmp bin/manager "$$copy/manager"
+
+.PHONY: sbom
+sbom: build ## Write dist/manager.cdx.json: what is in bin/manager, as a CycloneDX software bill of materials with the licences found.
+	@mkdir -p dist
+	@out=$$(GOPROXY=off $(CYCLONEDX) bin -json -std -licenses -noserial -notimestamp -version $(VERSION) -output dist/manager.cdx.json bin/manager 2>&1) || { echo "$$out"; exit 1; }
 
 .PHONY: run
 run: ## Run the operator on this machine with the variables of .env, against the cluster in KUBECONFIG.
