@@ -1,7 +1,10 @@
-# docker build .                       the operator
+# docker build .                       the operator; `make docker-build` says which version it is, `make docker-buildx` builds it for every architecture
 # docker build --target simulator .    a stand-in for SpreeDB, to try the operator without one
 # docker build --target demo .         a stand-in for SpreeDB and for the Supabase project, with a PostgreSQL: config/overlays/demo
-FROM --platform=$BUILDPLATFORM golang:1.26 AS builder
+#
+# The compiler runs on the machine that builds and compiles for the others: nothing is emulated. Go's version is exact, and
+# paths and the repository's state stay out of the binary: the same commit gives the same bytes, those of `make build`.
+FROM --platform=$BUILDPLATFORM golang:1.26.8 AS builder
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
@@ -45,6 +48,8 @@ FROM builder AS build-manager
 ARG VERSION=dev
 RUN go build -ldflags "-s -w -X main.version=$VERSION" -o /out/manager ./cmd
 
+# Distroless static is the certificates that the web trusts, time zones and a few names: no shell, no package manager, no
+# libc that would need an update. A UBI base would have to be given the certificates, and nothing here needs what it adds.
 # Runs under any user: it writes to its mounted volumes only.
 FROM gcr.io/distroless/static:nonroot AS manager
 ARG VERSION=dev
@@ -52,7 +57,13 @@ LABEL org.opencontainers.image.title="latency-operator" \
       org.opencontainers.image.description="Measures the latency of Sound Check's jobs" \
       org.opencontainers.image.source="https://github.com/soundcheck-io/latency-operator" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="$VERSION"
+      org.opencontainers.image.version="$VERSION" \
+      name="latency-operator" vendor="Sound Check" version="$VERSION" release="1" \
+      summary="Measures the latency of Sound Check's jobs" \
+      description="Mirrors the jobs of Sound Check into LatencyJobs, polls SpreeDB for each at its cadence and stores the samples in Supabase." \
+      io.k8s.display-name="Latency operator" \
+      io.k8s.description="Mirrors the jobs of Sound Check into LatencyJobs, polls SpreeDB for each at its cadence and stores the samples in Supabase."
+COPY LICENSE /licenses/LICENSE
 COPY --from=build-manager /out/manager /manager
 USER 65532:65532
 ENTRYPOINT ["/manager"]

@@ -164,6 +164,15 @@ run: ## Run the operator on this machine with the variables of .env, against the
 docker-build: ## Build the image IMG.
 	@$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) --tag $(IMG) .
 
+# With podman: podman build --platform $PLATFORMS --timestamp $SOURCE_DATE_EPOCH --build-arg VERSION=$VERSION --manifest $IMG .
+# and podman manifest push --all $IMG. Docker takes SOURCE_DATE_EPOCH from the environment.
+PLATFORMS ?= linux/amd64,linux/arm64,linux/ppc64le,linux/s390x
+
+.PHONY: docker-buildx
+docker-buildx: ## Build the image IMG for all PLATFORMS and push it, with its provenance and bill of materials attached.
+	@docker buildx build --platform $(PLATFORMS) --build-arg VERSION=$(VERSION) --provenance=mode=max --sbom=true \
+		--output type=image,name=$(IMG),push=true,rewrite-timestamp=true .
+
 .PHONY: docker-build-demo
 docker-build-demo: ## Build the image DEMO_IMG, which config/components/demo runs.
 	@$(CONTAINER_TOOL) build --target demo --tag $(DEMO_IMG) .
