@@ -141,8 +141,9 @@ verify-rules: ## Check the alert rules and play each in promtool, as make test d
 ##@ Build
 
 .PHONY: build
-build: ## Build bin/manager.
+build: ## Build bin/manager and bin/kubectl-soundcheck.
 	@$(GOBUILD) -o bin/manager ./cmd
+	@$(GOBUILD) -o bin/kubectl-soundcheck ./cmd/kubectl-soundcheck
 
 .PHONY: verify-reproducible
 verify-reproducible: build ## Build bin/manager again from a copy elsewhere, with an empty cache, and check that it is the same: some minutes.
@@ -151,10 +152,14 @@ verify-reproducible: build ## Build bin/manager again from a copy elsewhere, wit
 	(cd "$$copy/source" && GOCACHE="$$copy/cache" $(GOBUILD) -o "$$copy/manager" ./cmd); \
 	sha256sum bin/manager "$$copy/manager"; cmp bin/manager "$$copy/manager"
 
+# Each names the SHA-256 of its program, every module in it and the licences found there. The same commit gives the same. Modules
+# come from the cache: the build has filled it.
 .PHONY: sbom
-sbom: build ## Write dist/manager.cdx.json: what is in bin/manager, as a CycloneDX software bill of materials with the licences found.
+sbom: build ## Write dist/manager.cdx.json and dist/kubectl-soundcheck.cdx.json: what is in the programs, in CycloneDX.
 	@mkdir -p dist
-	@out=$$(GOPROXY=off $(CYCLONEDX) bin -json -std -licenses -noserial -notimestamp -version $(VERSION) -output dist/manager.cdx.json bin/manager 2>&1) || { echo "$$out"; exit 1; }
+	@for name in manager kubectl-soundcheck; do \
+		out=$$(GOPROXY=off $(CYCLONEDX) bin -json -std -licenses -noserial -notimestamp -version $(VERSION) -output dist/$$name.cdx.json bin/$$name 2>&1) || { echo "$$out"; exit 1; }; \
+	done
 
 .PHONY: run
 run: ## Run the operator on this machine with the variables of .env, against the cluster in KUBECONFIG.
@@ -187,6 +192,21 @@ build-installer: ## Write dist/install.yaml: OVERLAY with the image IMG, in one 
 	@cd dist/install && $(KUSTOMIZE) create --resources ../../$(OVERLAY) && $(KUSTOMIZE) edit set image $(IMAGE)=$(IMG) $(IMAGE)-demo=$(DEMO_IMG) && \
 		$(KUSTOMIZE) edit add label --without-selector app.kubernetes.io/version:$(VERSION)
 	@$(KUSTOMIZE) build dist/install >dist/install.yaml
+
+# With the Go of the Dockerfile, whatever this machine has, so that everybody gets the same bytes.
+.PHONY: release
+release: export GOTOOLCHAIN = go$(shell sed -n 's/^FROM .* golang:\([0-9.]*\) .*/\1/p' Dockerfile)
+release: sbom ## Write dist/release: kubectl-soundcheck for every platform, the manifests with the image IMG, bills of materials, checksums.
+	@rm -rf dist/release && mkdir -p dist/release && cp dist/*.cdx.json dist/release
+	@for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
+		export GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+		$(GOBUILD) -o "dist/release/kubectl-soundcheck-$$GOOS-$$GOARCH$$(go env GOEXE)" ./cmd/kubectl-soundcheck; \
+	done
+	@for overlay in default overlays/openshift cluster namespaced; do \
+		$(MAKE) --no-print-directory build-installer OVERLAY=config/$$overlay; \
+		cp dist/install.yaml "dist/release/latency-operator-$${overlay#*/}.yaml"; \
+	done
+	@cd dist/release && sha256sum * >SHA256SUMS && ls -l
 
 ##@ Deployment, to the cluster in KUBECONFIG
 
