@@ -18,22 +18,13 @@ import (
 
 const aggregate = "rbac.authorization.k8s.io/aggregate-to-"
 
-// everything is all components of a base.
-func everything(b base) kustomization {
-	k := b.of
-	k.components = append(append([]string{}, k.components...), b.components...)
-	return k
-}
-
 func TestPodsOfAllCombinationsAreAdmittedAsRestricted(t *testing.T) {
 	g := NewWithT(t)
 	c := theCluster(g)
 	c.makeNamespace(g, t, "restricted")
 	for _, b := range bases() {
 		for _, components := range b.combinations() {
-			combined := b.of
-			combined.components = append(append([]string{}, combined.components...), components...)
-			template := podTemplate(g, combined.build(g, t))
+			template := podTemplate(g, b.built(g, t, components))
 			pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
 			pod.Namespace, pod.GenerateName = "restricted", "try-"
 			g.Expect(c.client.Create(t.Context(), pod, client.DryRunAll)).To(Succeed(), "%s %v", b.name, components)
@@ -58,7 +49,7 @@ func TestSplitInstall(t *testing.T) {
 		if !strings.HasSuffix(b.name, "namespaced") {
 			continue
 		}
-		everything := everything(b).write(g, t)
+		everything := b.with(b.components).write(g, t)
 		if b.name == "namespaced" {
 			errs, err := c.try(t, "carol", "apply", "--server-side", "-k", everything)
 			g.Expect(err).To(HaveOccurred(), "who has no rights at all is refused")
@@ -79,7 +70,7 @@ func TestSplitInstall(t *testing.T) {
 	errs, err := c.try(t, "alice", "apply", "--server-side", "-k", cluster.write(g, t))
 	g.Expect(err).To(HaveOccurred())
 	g.Expect(errs).To(And(ContainSubstring("clusterroles"), ContainSubstring("customresourcedefinitions")), "the split is where it has to be")
-	c.as(g, t, "alice", "delete", "--wait=false", "-k", everything(bases()[1]).write(g, t))
+	c.as(g, t, "alice", "delete", "--wait=false", "-k", bases()[1].with(bases()[1].components).write(g, t))
 }
 
 // TestEveryOverlayIsApplied applies all that is ready to be, one over the other.
@@ -184,10 +175,11 @@ func TestAnotherNamespace(t *testing.T) {
 			g.Expect(c.may(g, t, account("sound-check", "latency-operator"), jobs)).To(BeFalse(), "and nowhere else")
 
 			// In one kustomization, it is all the same but for the name in the certificate.
-			single := k
-			single.components = append(append([]string{}, k.components...), b.components...)
-			g.Expect(names(single.build(g, t))).To(ConsistOf(names(objects)))
-			for _, o := range single.build(g, t) {
+			single := b.with(b.components)
+			single.namespace = k.namespace
+			atOnce := single.build(g, t)
+			g.Expect(names(atOnce)).To(ConsistOf(names(objects)))
+			for _, o := range atOnce {
 				if o.GetKind() != "ServiceMonitor" {
 					g.Expect(objects).To(ContainElement(o))
 				}
