@@ -29,10 +29,11 @@ type base struct {
 
 func bases() []base {
 	kubernetes := []string{"durable", "replicas", "egress-proxy", "network-policy", "monitoring"}
+	dashboard := slices.Concat(kubernetes, []string{"grafana-dashboard"})
 	openshift := []string{"durable", "replicas", "egress-proxy", "network-policy", "monitoring-openshift"}
 	return []base{
 		{name: "default", of: kustomization{resources: []string{"default"}}, components: kubernetes},
-		{name: "namespaced", of: kustomization{resources: []string{"namespaced"}}, components: kubernetes, part: true},
+		{name: "namespaced", of: kustomization{resources: []string{"namespaced"}}, components: dashboard, part: true},
 		{name: "openshift", of: kustomization{resources: []string{"overlays/openshift"}}, components: openshift},
 		{name: "openshift-namespaced", of: kustomization{resources: []string{"namespaced"}, components: []string{"openshift"}}, components: openshift, part: true},
 	}
@@ -86,6 +87,7 @@ var adds = map[string][]string{
 	"replicas":             {"PodDisruptionBudget/latency-operator"},
 	"egress-proxy":         {"ConfigMap/latency-operator-trusted-ca"},
 	"network-policy":       {"NetworkPolicy/latency-operator"},
+	"grafana-dashboard":    {"ConfigMap/latency-operator-dashboard"},
 	"monitoring":           {"ServiceMonitor/latency-operator", "Secret/latency-operator-metrics-reader-token"},
 	"monitoring-openshift": {"ServiceMonitor/latency-operator", "Secret/latency-operator-metrics-reader-token", "ConfigMap/latency-operator-service-ca"},
 }

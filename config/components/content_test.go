@@ -132,3 +132,15 @@ func TestPrometheusIsToldWhatOpenShiftAllows(t *testing.T) {
 		})
 	}
 }
+
+// TestTheConsoleFindsItsDashboard checks what an administrator adds to OpenShift's own namespace.
+func TestTheConsoleFindsItsDashboard(t *testing.T) {
+	g := NewWithT(t)
+	objects := kustomization{resources: []string{"components/console-dashboard"}}.build(g, t)
+	g.Expect(names(objects)).To(ConsistOf("ConfigMap/latency-operator-dashboard"))
+	var dashboard corev1.ConfigMap
+	find(g, objects, "ConfigMap", "latency-operator-dashboard", &dashboard)
+	g.Expect(dashboard.Namespace).To(Equal("openshift-config-managed"))
+	g.Expect(dashboard.Labels).To(And(HaveKeyWithValue("console.openshift.io/dashboard", "true"), HaveKeyWithValue("app.kubernetes.io/part-of", "sound-check")))
+	g.Expect(dashboard.Data).To(HaveKeyWithValue("latency-operator.json", ContainSubstring(`"rows"`)), "the old format, which is all that the console reads")
+}
