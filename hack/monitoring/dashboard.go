@@ -171,7 +171,7 @@ func database() section {
 	return section{"Supabase", []panel{
 		{
 			title: "How long Supabase takes, 99th percentile", question: "Which operations are slow?", unit: inSeconds,
-			queries: []query{{`histogram_quantile(0.99, sum by (operation, le) (rate(soundcheck_supabase_request_duration_seconds_bucket{OURS}[WINDOW])))`, "{{operation}}"}},
+			queries: []query{{`histogram_quantile(0.99, sum by (operation, le) (rate(soundcheck_supabase_request_duration_seconds_bucket{OURS}[WINDOW]))) >= 0`, "{{operation}}"}},
 		}, {
 			title: "Requests per second, by answer", question: "What does Supabase answer? 0 is no answer.", unit: asCount, stacked: true,
 			queries: []query{{`sum by (code) (rate(soundcheck_supabase_requests_total{OURS}[WINDOW]))`, "{{code}}"}},

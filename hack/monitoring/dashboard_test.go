@@ -28,8 +28,13 @@ func TestDashboardAsksForMetricsThatExist(t *testing.T) {
 			}
 			for _, q := range p.queries {
 				checkQuery(t, all, p.title, q.expr)
-				if strings.Count(q.expr, "$namespace") != strings.Count(q.expr, "soundcheck_")-strings.Count(q.expr, "soundcheck_build_info)")+strings.Count(q.expr, "process_")+strings.Count(q.expr, "rest_client_") {
-					t.Errorf("%s mixes the installations: %s", p.title, q.expr)
+				for _, selected := range selector.FindAllStringSubmatch(q.expr, -1) {
+					if !strings.Contains(selected[2], `namespace="$namespace"`) {
+						t.Errorf("%s mixes the installations: %s", p.title, selected[0])
+					}
+				}
+				if len(selector.FindAllString(q.expr, -1)) != len(metricsOf(strings.ReplaceAll(q.expr, "and on (namespace, pod, instance) soundcheck_build_info", ""))) {
+					t.Errorf("%s asks for a metric without the namespace: %s", p.title, q.expr)
 				}
 			}
 		}
@@ -37,7 +42,7 @@ func TestDashboardAsksForMetricsThatExist(t *testing.T) {
 }
 
 // promtool parses what is in rules: so the queries become some.
-func TestDashboardRulesOfPromQLAreKept(t *testing.T) {
+func TestRulesOfPromQLAreKeptByDashboardAndRunbooks(t *testing.T) {
 	type recording struct {
 		Record string `json:"record"`
 		Expr   string `json:"expr"`
@@ -48,6 +53,11 @@ func TestDashboardRulesOfPromQLAreKept(t *testing.T) {
 			for _, q := range p.queries {
 				rules = append(rules, recording{"a", filledIn(q.expr)})
 			}
+		}
+	}
+	for _, text := range runbooks(t) {
+		for _, query := range inPromQL.FindAllStringSubmatch(text, -1) {
+			rules = append(rules, recording{"a", query[1]})
 		}
 	}
 	raw, err := yaml.Marshal(map[string]any{"groups": []any{map[string]any{"name": "panels", "rules": rules}}})
