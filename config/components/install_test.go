@@ -187,3 +187,19 @@ func TestAnotherNamespace(t *testing.T) {
 		})
 	}
 }
+
+// TestSecondInstallation shares the cluster's part with the first, and needs two bindings of its own.
+func TestSecondInstallation(t *testing.T) {
+	g := NewWithT(t)
+	c := theCluster(g)
+	c.as(g, t, "admin", "apply", "--server-side", "--force-conflicts", "-k", "../default")
+	c.makeNamespace(g, t, "staging")
+	c.as(g, t, "admin", "apply", "--server-side", "-k", kustomization{namespace: "staging", resources: []string{"namespaced"}}.write(g, t))
+	reviews := authorizationv1.ResourceAttributes{Verb: "create", Group: "authentication.k8s.io", Resource: "tokenreviews"}
+	g.Expect(c.may(g, t, account("staging", "latency-operator"), reviews)).To(BeFalse())
+	c.as(g, t, "admin", "create", "clusterrolebinding", "latency-operator-metrics-auth-staging", "--clusterrole=latency-operator-metrics-auth", "--serviceaccount=staging:latency-operator")
+	g.Expect(c.may(g, t, account("staging", "latency-operator"), reviews)).To(BeTrue())
+	g.Expect(c.may(g, t, account("latency-operator-system", "latency-operator"), reviews)).To(BeTrue(), "the first keeps its own")
+	jobs := authorizationv1.ResourceAttributes{Verb: "create", Group: "latency.soundcheck.io", Resource: "latencyjobs", Namespace: "latency-operator-system"}
+	g.Expect(c.may(g, t, account("staging", "latency-operator"), jobs)).To(BeFalse(), "and neither may touch the other's jobs")
+}
