@@ -120,6 +120,7 @@ func TestAnswersAndWhatTheyMean(t *testing.T) {
 		"status without name":  {answer(544, "", ""), Unavailable, "544: no explanation"},
 		"gateway":              {answer(401, jsonType, `{"message":"Invalid API key"}`), KeyRefused, "Invalid API key"},
 		"expired token":        {answer(401, jsonType, `{"code":"PGRST303","message":"JWT expired","details":null,"hint":null}`), KeyRefused, "(PGRST303): JWT expired"},
+		"no such role":         {answer(401, jsonType, `{"code":"22023","message":"role \"x\" does not exist"}`), KeyRefused, "(22023)"},
 		"no grant":             {answer(403, jsonType, `{"code":"42501","message":"permission denied","hint":"GRANT it"}`), KeyRefused, "permission denied (GRANT it)"},
 		"paused project":       {answer(540, jsonType, `{"message":"Project paused"}`), Unavailable, "Project paused"},
 		"over quota":           {answer(402, jsonType, `{"message":"exceeded_db_size"}`), Unavailable, "exceeded_db_size"},

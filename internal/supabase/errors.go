@@ -89,10 +89,10 @@ func (e *Error) class() Class {
 		return class
 	}
 	switch {
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden: // also 22023, a role that does not exist
+		return KeyRefused
 	case strings.HasPrefix(e.Code, "22") && len(e.Code) == 5: // data exception
 		return RowRejected
-	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
-		return KeyRefused
 	case e.Status == http.StatusRequestEntityTooLarge:
 		return TooLarge
 	default:
