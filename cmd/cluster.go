@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
@@ -75,14 +77,25 @@ func clusterOf(opts *options) (*cluster, error) {
 	return c, nil
 }
 
+// newScheme knows the types of the cluster and our own.
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	return scheme, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+}
+
+// withoutURL takes the URL out of an error of net/http, which says the same at length.
+func withoutURL(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}
+
 // newManager sets the manager up. The samples of jobs are served beside the metrics, where these are served over TLS and to whoever
 // may read them: anywhere else a token could be read on the way, and nobody could be told from anybody.
 func newManager(c *cluster, opts *options, database endpoint.Database, clk clock.PassiveClock, log logr.Logger) (ctrl.Manager, error) {
-	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+	scheme, err := newScheme()
+	if err != nil {
 		return nil, err
 	}
 	metrics := metricsserver.Options{BindAddress: opts.MetricsBindAddress, SecureServing: opts.MetricsSecure, CertDir: opts.MetricsCertDir}

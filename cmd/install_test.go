@@ -174,7 +174,7 @@ func TestTemplatesListEverySetting(t *testing.T) {
 	example, settings, deployment := read(".env.example"), read("config/samples/settings.yaml"), read("config/manager/deployment.yaml")
 	for _, name := range []string{
 		"SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SERVICE_ROLE_KEY_FILE", "SUPABASE_ACCESS_TOKEN", "SUPABASE_ACCESS_TOKEN_FILE", "SUPABASE_CA_FILE",
-		"POLLER_BASE_URL", "POLL_INTERVAL_MS", "POLL_TIMEOUT_MS", "SPOOL_DIR", "POD_NAMESPACE",
+		"POLLER_BASE_URL", "POLLER_THROUGH_PROXY", "POLL_INTERVAL_MS", "POLL_TIMEOUT_MS", "SPOOL_DIR", "SPOOL_LIMIT_MIB", "POD_NAMESPACE",
 	} {
 		g.Expect(example).To(ContainSubstring(name+"="), ".env.example")
 		g.Expect(settings+deployment).To(ContainSubstring(name), "the templates")

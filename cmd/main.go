@@ -17,21 +17,34 @@ import (
 var version string
 
 func main() {
-	if err := execute(os.Args[1:]); err != nil {
+	code, err := execute(os.Args[1:])
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "latency-operator:", err)
-		os.Exit(1)
 	}
+	os.Exit(code)
 }
 
-func execute(args []string) error {
-	opts, err := parse(args)
-	if err != nil {
-		return err
+// execute does what the arguments say, and gives the exit code.
+func execute(args []string) (int, error) {
+	p, command, err := parse(args)
+	if command == "doctor" {
+		ctrl.SetLogger(logr.Discard())
+		klog.SetLogger(logr.Discard())
+		return diagnose(ctrl.SetupSignalHandler(), p, err, os.Stdout)
 	}
-	log := newLogger(opts)
+	if err == nil {
+		err = p.check()
+	}
+	if err != nil {
+		return 1, err
+	}
+	log := newLogger(&p.options)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log.WithName("client-go").V(1))
-	return run(ctrl.SetupSignalHandler(), opts, log)
+	if err := run(ctrl.SetupSignalHandler(), &p.options, log); err != nil {
+		return 1, err
+	}
+	return 0, nil
 }
 
 func newLogger(opts *options) logr.Logger {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ type options struct {
 	CAFile string `name:"supabase-ca-file" env:"SUPABASE_CA_FILE" help:"PEM file with certificate authorities that count for Supabase beside the system's, as where a proxy opens TLS. It is read again when it changes, and may be missing or empty until then." placeholder:"FILE"`
 
 	PollerBaseURL      string        `env:"POLLER_BASE_URL" default:"http://phoenix.polling.corp.cableone.net:4402" help:"SpreeDB." placeholder:"URL"`
-	PollerThroughProxy bool          `help:"Send polls through HTTP_PROXY and its like."`
+	PollerThroughProxy bool          `env:"POLLER_THROUGH_PROXY" help:"Send polls through HTTP_PROXY and its like."`
 	PollInterval       millis        `name:"poll-interval-ms" env:"POLL_INTERVAL_MS" default:"5000" help:"How often the jobs table is looked at, in milliseconds."`
 	FullSyncInterval   time.Duration `default:"60s" help:"How often all running rows are compared with the LatencyJobs, which is what finds deleted rows. In between only those are read that have changed, if the database can tell."`
 	PollTimeout        millis        `name:"poll-timeout-ms" env:"POLL_TIMEOUT_MS" default:"10000" help:"How long one latency request may take, in milliseconds."`
@@ -36,7 +37,7 @@ type options struct {
 	StatusWritesPerSecond float64       `default:"10" help:"How many statuses may be written to the API server in a second; transitions go first."`
 
 	SpoolDir      string        `env:"SPOOL_DIR" help:"Folder for samples that Supabase does not have yet; they survive the end of the process as long as the folder does. Default: /var/spool/soundcheck, else soundcheck-spool in the temporary folder." placeholder:"FOLDER"`
-	SpoolLimit    int64         `name:"spool-limit-mib" default:"512" help:"How much disk they take at most, in MiB; the oldest are given up for newer ones."`
+	SpoolLimit    int64         `name:"spool-limit-mib" env:"SPOOL_LIMIT_MIB" default:"512" help:"How much disk they take at most, in MiB; the oldest are given up for newer ones."`
 	SpoolLimitAge time.Duration `default:"168h" help:"How long a sample waits at most; what is older is given up."`
 	OutboxLimit   int           `default:"500000" help:"How many samples are held in memory at most while the folder cannot be used."`
 	LastPingTrail time.Duration `default:"30s" help:"How far the jobs' last_ping_at may lag in a large installation."`
@@ -69,20 +70,42 @@ func (m *millis) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// parse reads arguments and environment.
-func parse(args []string) (*options, error) {
+// program is the settings and what to do with them.
+type program struct {
+	options
+	Run    struct{}      `cmd:"" default:"1" help:"Operate, which is what it does without a command."`
+	Doctor doctorOptions `cmd:"" help:"Find out what is wrong around the operator, and what to do about it. It changes nothing, and ends with 1 if something is wrong."`
+}
+
+// parse reads arguments and environment. The settings are not checked yet. With the command doctor there is a program also where they
+// cannot be read.
+func parse(args []string) (p *program, command string, err error) {
 	dropEmptyVariables()
-	opts := &options{key: os.Getenv("SUPABASE_SERVICE_ROLE_KEY"), accessToken: os.Getenv("SUPABASE_ACCESS_TOKEN")}
-	parser, err := kong.New(opts, kong.Name("latency-operator"),
+	p = &program{options: options{key: os.Getenv("SUPABASE_SERVICE_ROLE_KEY"), accessToken: os.Getenv("SUPABASE_ACCESS_TOKEN")}}
+	parser, err := kong.New(p, kong.Name("latency-operator"),
 		kong.Description("Measures the latency of Sound Check's jobs: mirrors them from Supabase into LatencyJobs, polls SpreeDB, and stores the samples."),
 		kong.UsageOnError(), kong.Vars{"version": buildVersion()})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if _, err := parser.Parse(args); err != nil {
-		return nil, err
+	parsed, err := parser.Parse(args)
+	if err == nil {
+		return p, parsed.Command(), nil
 	}
-	return opts, opts.check()
+	if !slices.Contains(args, "doctor") {
+		return nil, "", err
+	}
+	// A setting that cannot be read is one more thing to tell, if the rest can be.
+	var only struct {
+		Doctor doctorOptions `cmd:""`
+	}
+	if parser, failed := kong.New(&only); failed != nil {
+		return nil, "", failed
+	} else if _, failed := parser.Parse(args); failed != nil {
+		return nil, "", err
+	}
+	p.Doctor = only.Doctor
+	return p, "doctor", err
 }
 
 // dropEmptyVariables makes a variable that is set to nothing as good as unset, which is what templates leave behind.

@@ -30,6 +30,13 @@ func TestReferenceHasEverySetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := []string{"SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ACCESS_TOKEN", "SPOOL_DIR", "POD_NAME", "POD_UID", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"}
+	command, err := kong.New(&doctorOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range command.Model.Flags {
+		known = append(known, "--"+flag.Name)
+	}
 	for _, flag := range parser.Model.Flags {
 		if flag.Name == "help" {
 			continue
@@ -45,9 +52,21 @@ func TestReferenceHasEverySetting(t *testing.T) {
 			t.Errorf("--%s is missing", flag.Name)
 		}
 	}
-	for _, m := range regexp.MustCompile("`(--[a-z-]+|[A-Z]+_[A-Z_]+)`").FindAllStringSubmatch(page, -1) {
+	for _, m := range regexp.MustCompile("`(--[a-z-]+|[A-Z]+_[A-Z_]+)[ `]").FindAllStringSubmatch(page, -1) {
 		if !slices.Contains(known, m[1]) {
 			t.Errorf("%s does not exist", m[1])
+		}
+	}
+}
+
+func TestReferenceHasEveryCheck(t *testing.T) {
+	page := reference(t)
+	c := &clinic{opts: &options{}}
+	for _, chain := range c.chains(true) {
+		for _, check := range chain {
+			if !strings.Contains(page, "`"+check.Name+"`") {
+				t.Errorf("%s is missing", check.Name)
+			}
 		}
 	}
 }

@@ -119,24 +119,40 @@ func (w *clockWatch) ClockSkew(ahead time.Duration) {
 
 func (w *clockWatch) ahead() time.Duration { return time.Duration(w.skew.Load()) }
 
-// connect prepares the clients. It makes no request, so that whoever is away holds up nothing.
-func connect(opts *options, observer supabase.Observer, clk clock.PassiveClock, log logr.Logger) (o outside, err error) {
-	userAgent := "latency-operator/" + buildVersion() + " (+https://github.com/soundcheck-io/latency-operator)"
-	o.credentials, err = supabase.NewCredentials(
+// userAgent tells those who are asked who asks.
+func userAgent() string {
+	return "latency-operator/" + buildVersion() + " (+https://github.com/soundcheck-io/latency-operator)"
+}
+
+// credentialsOf loads the key, and the token where one is given.
+func credentialsOf(opts *options, clk clock.PassiveClock) (*supabase.Credentials, error) {
+	return supabase.NewCredentials(
 		supabase.Source{Variable: "SUPABASE_SERVICE_ROLE_KEY", Value: opts.key, File: opts.KeyFile},
 		supabase.Source{Variable: "SUPABASE_ACCESS_TOKEN", Value: opts.accessToken, File: opts.AccessTokenFile}, clk)
-	if err != nil {
-		return o, err
-	}
-	o.database, err = supabase.New(supabase.Options{
-		URL: opts.SupabaseURL, Credentials: o.credentials, UserAgent: userAgent, Observer: observer, Clock: clk,
-		Authorities: supabase.NewAuthorities(opts.CAFile, clk, log.WithName("supabase")),
+}
+
+// databaseOf makes the client of Supabase.
+func databaseOf(opts *options, credentials *supabase.Credentials, authorities *supabase.Authorities, observer supabase.Observer, clk clock.PassiveClock) (*supabase.Client, error) {
+	return supabase.New(supabase.Options{
+		URL: opts.SupabaseURL, Credentials: credentials, Authorities: authorities, UserAgent: userAgent(), Observer: observer, Clock: clk,
 	})
-	if err != nil {
+}
+
+// proberOf makes the client of SpreeDB.
+func proberOf(opts *options) (*spreedb.Client, error) {
+	return spreedb.New(spreedb.Options{BaseURL: opts.PollerBaseURL, UserAgent: userAgent(), UseProxy: opts.PollerThroughProxy})
+}
+
+// connect prepares the clients. It makes no request, so that whoever is away holds up nothing.
+func connect(opts *options, observer supabase.Observer, clk clock.PassiveClock, log logr.Logger) (o outside, err error) {
+	if o.credentials, err = credentialsOf(opts, clk); err != nil {
 		return o, err
 	}
-	o.prober, err = spreedb.New(spreedb.Options{BaseURL: opts.PollerBaseURL, UserAgent: userAgent, UseProxy: opts.PollerThroughProxy})
-	if err != nil {
+	authorities := supabase.NewAuthorities(opts.CAFile, clk, log.WithName("supabase"))
+	if o.database, err = databaseOf(opts, o.credentials, authorities, observer, clk); err != nil {
+		return o, err
+	}
+	if o.prober, err = proberOf(opts); err != nil {
 		return o, err
 	}
 	o.cluster, err = clusterOf(opts)

@@ -20,14 +20,18 @@ const (
 	spoolWait = 10 * time.Second
 )
 
+// spoolDirs are the folders that are tried, in this order.
+func spoolDirs(opts *options) []string {
+	if opts.SpoolDir != "" {
+		return []string{opts.SpoolDir}
+	}
+	return []string{defaultSpoolDir, filepath.Join(os.TempDir(), "soundcheck-spool")}
+}
+
 // openSpool opens the folder for unsent samples. Without one that can be used measuring goes on, with samples in memory.
 func openSpool(opts *options, dropped func([][]byte), clk clock.Clock, log logr.Logger) (*spool.Spool, error) {
-	dirs := []string{opts.SpoolDir}
-	if opts.SpoolDir == "" {
-		dirs = []string{defaultSpoolDir, filepath.Join(os.TempDir(), "soundcheck-spool")}
-	}
 	var failed error
-	for _, dir := range dirs {
+	for _, dir := range spoolDirs(opts) {
 		s, _, err := spool.Open(spool.Options{
 			Dir: dir, LimitBytes: opts.SpoolLimit << 20, LimitAge: opts.SpoolLimitAge, Wait: spoolWait, Dropped: dropped, Clock: clk, Log: log,
 		})

@@ -318,7 +318,10 @@ func TestWrongSettingsAreOneSentence(t *testing.T) {
 					t.Setenv(k, v)
 				}
 			}
-			_, err := parse(tc.args)
+			p, _, err := parse(tc.args)
+			if err == nil {
+				err = p.check()
+			}
 			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v", err)
 			}
