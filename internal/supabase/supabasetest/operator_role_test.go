@@ -1,8 +1,12 @@
 package supabasetest
 
 import (
+	"encoding/base64"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	migrations "github.com/soundcheck-io/latency-operator/config/supabase"
 )
@@ -238,4 +242,43 @@ func TestARoleIsNotMadeWhereNothingWouldHoldItBack(t *testing.T) {
 		db.exec(strings.Replace(sql, "disable", "enable", 1))
 	}
 	db.optional("operator_role")
+}
+
+// What the Supabase CLI 3.1.0 makes of docs/database.md: the public half of "supabase gen signing-key --algorithm ES256" and the
+// answer of "supabase gen bearer-jwt --role latency_operator --valid-for 2160h".
+func TestATokenOfTheSupabaseCLIIsTheOperators(t *testing.T) {
+	keys, err := os.ReadFile("testdata/cli_signing_keys.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile("testdata/cli_token.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := strings.TrimSpace(string(raw))
+	var now atomic.Pointer[time.Time]
+	s := New(t, WithOptionalMigrations(), WithOptions(func(o *Options) { o.JWKS, o.Now = keys, func() time.Time { return *now.Load() } }))
+	exec(t, s, roleJobs)
+	signature := strings.LastIndex(token, ".") + 1
+	_, rest, _ := strings.Cut(token, ".")
+	another := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","kid":"another","typ":"JWT"}`))
+	for name, tc := range map[string]struct {
+		token  string
+		at     time.Time
+		status int
+		want   string
+	}{
+		"valid":                  {token, time.Date(2027, time.January, 1, 0, 0, 0, 0, time.UTC), 200, `[{"id":"` + realJob + `"}]`},
+		"expired":                {token, time.Date(2027, time.March, 1, 0, 0, 0, 0, time.UTC), 401, `"PGRST303"`},
+		"with another signature": {token[:signature] + "A" + token[signature+1:], time.Date(2027, time.January, 1, 0, 0, 0, 0, time.UTC), 401, `"PGRST301"`},
+		"of another key":         {another + "." + rest, time.Date(2027, time.January, 1, 0, 0, 0, 0, time.UTC), 401, `"PGRST301"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now.Store(&tc.at)
+			got := ask(t, s, "GET", "/rest/v1/jobs?select=id&status=eq.running", "", "apikey", s.PublishableKey(), "Authorization", "Bearer "+tc.token)
+			if got.status != tc.status || !strings.Contains(got.body, tc.want) {
+				t.Errorf("got %d %s, want %d %s", got.status, got.body, tc.status, tc.want)
+			}
+		})
+	}
 }

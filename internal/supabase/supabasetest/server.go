@@ -34,6 +34,9 @@ type Options struct {
 	Upstream string
 	// JWTSecret signs tokens and legacy keys; empty is a well-known one. It has to be Upstream's own.
 	JWTSecret string
+	// JWKS holds the public keys of the project's signing keys (ES256), as a JWK Set or as the list that the Supabase CLI keeps in
+	// signing_keys.json; empty is none. A real PostgREST has to know them itself.
+	JWKS []byte
 	// SecretKey and PublishableKey are the first keys; empty makes random ones.
 	SecretKey, PublishableKey string
 	// Listen is host:port; empty is a free port on 127.0.0.1.
@@ -123,7 +126,7 @@ func (s *Server) openAPI(ctx context.Context) error {
 		return errors.New("neither a database nor a PostgREST is given")
 	}
 	rest, err := postgrest.New(postgrest.Options{
-		DSN: s.opts.DSN, Secret: []byte(s.opts.JWTSecret), MaxRows: int64(s.opts.MaxRows), PoolSize: s.opts.PoolSize,
+		DSN: s.opts.DSN, Secret: []byte(s.opts.JWTSecret), JWKS: s.opts.JWKS, MaxRows: int64(s.opts.MaxRows), PoolSize: s.opts.PoolSize,
 		PoolTimeout: s.opts.PoolTimeout, Now: s.opts.Now,
 	})
 	if err != nil {

@@ -27,12 +27,12 @@ type identity struct {
 func (i identity) anonymous() bool { return i.role == anonRole }
 
 // identify reads the token of a request. Without one, or with another scheme than Bearer, it is anonymous.
-func identify(header http.Header, secret []byte, now time.Time) (identity, *apiError) {
+func identify(header http.Header, v verifier, now time.Time) (identity, *apiError) {
 	scheme, token, _ := strings.Cut(header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return identity{role: anonRole, claims: `{"role":"` + anonRole + `"}`}, nil
 	}
-	payload, err := verify(strings.TrimSpace(token), secret)
+	payload, err := v.verify(strings.TrimSpace(token))
 	if err != nil {
 		return identity{}, err
 	}
@@ -50,8 +50,15 @@ func identify(header http.Header, secret []byte, now time.Time) (identity, *apiE
 	return identity{role: role, claims: string(payload)}, nil
 }
 
-// verify checks form and signature (HS256 only) and returns the payload.
-func verify(token string, secret []byte) ([]byte, *apiError) {
+// verifier has what tokens are signed with.
+type verifier struct {
+	// secret is for HS256, keys are for ES256.
+	secret []byte
+	keys   publicKeys
+}
+
+// verify checks form and signature and returns the payload.
+func (v verifier) verify(token string) ([]byte, *apiError) {
 	if token == "" {
 		return nil, badToken("PGRST301", "Empty JWT is sent in Authorization header")
 	}
@@ -68,6 +75,7 @@ func verify(token string, secret []byte) ([]byte, *apiError) {
 	}
 	var header struct {
 		Alg string `json:"alg"`
+		Kid string `json:"kid"`
 	}
 	if err := json.Unmarshal(decoded[0], &header); err != nil {
 		return nil, badToken("PGRST301", "JWT cryptographic operation failed")
@@ -76,9 +84,16 @@ func verify(token string, secret []byte) ([]byte, *apiError) {
 		return nil, badToken("PGRST301", "Wrong or unsupported encoding algorithm").
 			withDetails("JWT is unsecured but expected 'alg' was not 'none'")
 	}
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte(parts[0] + "." + parts[1]))
-	if header.Alg != "HS256" || !hmac.Equal(mac.Sum(nil), decoded[2]) {
+	signed, good := parts[0]+"."+parts[1], false
+	switch header.Alg {
+	case "HS256":
+		mac := hmac.New(sha256.New, v.secret)
+		mac.Write([]byte(signed))
+		good = hmac.Equal(mac.Sum(nil), decoded[2])
+	case "ES256":
+		good = v.keys.verifies(header.Kid, signed, decoded[2])
+	}
+	if !good {
 		return nil, badToken("PGRST301", "No suitable key or wrong key type").
 			withDetails("None of the keys was able to decode the JWT")
 	}

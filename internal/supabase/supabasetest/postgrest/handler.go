@@ -19,8 +19,10 @@ import (
 type Options struct {
 	// DSN of the database, as authenticator or as a superuser, who becomes authenticator if there is such a role.
 	DSN string
-	// Secret verifies tokens.
+	// Secret verifies tokens that are signed with HS256.
 	Secret []byte
+	// JWKS holds the public keys that verify those signed with ES256, as a JWK Set or a list of JWKs; empty is none.
+	JWKS []byte
 	// MaxRows is the highest number of rows that a read returns; 0 is 1,000.
 	MaxRows int64
 	// PoolSize is how many requests the database sees at a time; 0 is 10. A request waits PoolTimeout for its turn; 0 is 10 s.
@@ -35,7 +37,9 @@ type Options struct {
 // Handler is the API of one database. It outlives the database: while that is away, it answers 503.
 type Handler struct {
 	opts Options
-	pool *pool
+	// verifier is made of the options.
+	verifier verifier
+	pool     *pool
 
 	// schema is nil while it is not known.
 	schema atomic.Pointer[schema]
@@ -64,12 +68,19 @@ func New(opts Options) (*Handler, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
+	tokens := verifier{secret: opts.Secret}
+	if len(opts.JWKS) > 0 {
+		var err error
+		if tokens.keys, err = parseJWKS(opts.JWKS); err != nil {
+			return nil, err
+		}
+	}
 	config, err := pgx.ParseConfig(opts.DSN)
 	if err != nil {
 		return nil, fmt.Errorf("read the connection string: %w", err)
 	}
 	config.RuntimeParams["application_name"] = "postgrest"
-	h := &Handler{opts: opts, pool: newPool(config, opts.PoolSize), closed: make(chan struct{}), relisten: func() {}}
+	h := &Handler{opts: opts, verifier: tokens, pool: newPool(config, opts.PoolSize), closed: make(chan struct{}), relisten: func() {}}
 	h.watcher.Go(func() { h.watch(config) })
 	return h, nil
 }
@@ -106,7 +117,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, body []byte) *apiError {
-	who, err := identify(r.Header, h.opts.Secret, h.opts.Now())
+	who, err := identify(r.Header, h.verifier, h.opts.Now())
 	if err != nil {
 		return err
 	}
