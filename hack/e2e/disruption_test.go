@@ -37,7 +37,7 @@ func (s *suite) rollingUpdate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gaps := s.disrupt(t, func(ctx context.Context) error {
+	gaps := s.disrupt(t, 1, func(ctx context.Context) error {
 		if _, _, err := s.kubectlRun(ctx, "-n", s.namespace, "patch", s.workload(t), "-p", string(patch)); err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (s *suite) rollingUpdate(t *testing.T) {
 // podDeletedByForce is `kubectl delete pod --force`: the pod has a second or two to end.
 func (s *suite) podDeletedByForce(t *testing.T) {
 	before := s.onePod(t, operatorSelector)
-	gaps := s.disrupt(t, func(ctx context.Context) error {
+	gaps := s.disrupt(t, 1, func(ctx context.Context) error {
 		return s.client.Delete(ctx, &before, client.GracePeriodSeconds(0))
 	}, before)
 	s.costs(t, "a pod deleted by force", gaps, unmeasuredLimit)
@@ -75,7 +75,7 @@ func (s *suite) crash(t *testing.T) {
 		},
 	})
 	restarts := func(p corev1.Pod) int32 { return p.Status.ContainerStatuses[0].RestartCount }
-	gaps := s.disrupt(t, func(ctx context.Context) error {
+	gaps := s.disrupt(t, 1, func(ctx context.Context) error {
 		_, err := s.kube.CoreV1().Pods(s.namespace).UpdateEphemeralContainers(ctx, pod.Name, &pod, metav1.UpdateOptions{})
 		if err != nil {
 			return err
@@ -90,7 +90,7 @@ func (s *suite) crash(t *testing.T) {
 // eviction is what a drained node does.
 func (s *suite) eviction(t *testing.T) {
 	before := s.onePod(t, operatorSelector)
-	gaps := s.disrupt(t, func(ctx context.Context) error { return s.evict(ctx, before.Name) }, before)
+	gaps := s.disrupt(t, 1, func(ctx context.Context) error { return s.evict(ctx, before.Name) }, before)
 	s.costs(t, "an eviction of the only pod", gaps, unmeasuredLimit)
 }
 
@@ -98,10 +98,9 @@ func (s *suite) evict(ctx context.Context, pod string) error {
 	return s.kube.PolicyV1().Evictions(s.namespace).Evict(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: s.namespace}})
 }
 
-// disrupt does something that ends the pods, waits until others have taken over, all steady jobs are measured again and
-// the account of the time meanwhile is settled, and returns the slots that nobody measured, by reason, of the job that
-// lost most.
-func (s *suite) disrupt(t *testing.T, do func(context.Context) error, ending ...corev1.Pod) map[string]int64 {
+// disrupt does something that ends the pods, waits until n are ready, all steady jobs are measured again and the account of
+// the time meanwhile is settled, and returns the slots that nobody measured, by reason, of the job that lost most.
+func (s *suite) disrupt(t *testing.T, n int, do func(context.Context) error, ending ...corev1.Pod) map[string]int64 {
 	t.Helper()
 	g, ctx := NewWithT(t), t.Context()
 	report := s.awaitOutcomes(t, s.jobs.steady)
@@ -118,7 +117,7 @@ func (s *suite) disrupt(t *testing.T, do func(context.Context) error, ending ...
 			return p.UID, client.IgnoreNotFound(err)
 		}).WithTimeout(patience).WithPolling(interval).ShouldNot(Equal(pod.UID), "%s goes", pod.Name)
 	}
-	s.readyPods(t, operatorSelector, max(1, len(ending)))
+	s.readyPods(t, operatorSelector, n)
 	took := time.Since(began)
 	back := time.Now()
 	g.Eventually(func() (int, error) {

@@ -41,22 +41,28 @@ func (s *suite) refuseIfInstalled(t *testing.T) {
 
 // install applies the overlay as a person would, and waits until all pods are ready.
 func (s *suite) install(t *testing.T) {
-	dir, err := s.overlayWith("demo")
+	began := time.Now()
+	s.apply(t, "demo")
+	operator, demo := s.onePod(t, operatorSelector), s.onePod(t, demoSelector)
+	t.Logf("%s and %s are ready after %.1f s", operator.Name, demo.Name, time.Since(began).Seconds())
+	s.refusesPrivilegedPods(t)
+}
+
+// apply installs the overlay with components, as a person would.
+func (s *suite) apply(t *testing.T, components ...string) {
+	t.Helper()
+	dir, err := s.overlayWith(components...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
 	out, warnings, err := s.kubectlRun(t.Context(), "apply", "-k", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%s and config/components/demo:\n%s", s.overlay, out)
+	t.Logf("%s with the components %s:\n%s", s.overlay, strings.Join(components, ", "), out)
 	if warnings != "" {
 		t.Errorf("kubectl warns: %s", warnings)
 	}
-	operator, demo := s.onePod(t, operatorSelector), s.onePod(t, demoSelector)
-	t.Logf("%s and %s are ready after %.1f s", operator.Name, demo.Name, time.Since(began).Seconds())
-	s.refusesPrivilegedPods(t)
 }
 
 // refusesPrivilegedPods shows that the pods that run were admitted by a namespace that refuses others.

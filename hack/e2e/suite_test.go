@@ -78,7 +78,9 @@ func TestInstallation(t *testing.T) {
 		{"PodDeletedByForce", s.podDeletedByForce, false},
 		{"Eviction", s.eviction, false},
 		{"JobsEnd", s.jobsEnd, false},
+		{"Plugin", s.plugin, false},
 		{"Alerts", s.alerts, false},
+		{"Replicas", s.replicas, false},
 		{"Ledger", s.ledger, false},
 		{"Uninstall", s.uninstall, false},
 	} {
