@@ -3,7 +3,7 @@
 #   1. the one in the PATH;
 #   2. what an earlier run built or unpacked;
 #   3. Debian's package prometheus, unpacked beside the system: nothing is installed or started (a few seconds);
-#   4. a build from the Go module github.com/prometheus/prometheus (about 8 minutes on two cores, once).
+#   4. a build from the Go module github.com/prometheus/prometheus (about 5 minutes on two cores, once).
 # Everything lives outside the repository: in $LATENCY_OPERATOR_CACHE, else the user's cache folder.
 set -euo pipefail
 : "${PROMETHEUS_VERSION:=0.316.0}" # the module's version of Prometheus 3.16
@@ -29,7 +29,7 @@ if command -v apt-get dpkg-deb >/dev/null && (cd "$work" && { unpack || { timeou
   found "$out/promtool"
 fi
 
-say "Debian's package prometheus cannot be had here: building promtool from its Go module into $out, once; this takes about 8 minutes on two cores"
+say "Debian's package prometheus cannot be had here: building promtool from its Go module into $out, once; this takes about 5 minutes on two cores"
 GOBIN=$work GOFLAGS=-buildvcs=false GOWORK=off go install -ldflags='-s -w' "github.com/prometheus/prometheus/cmd/promtool@v$PROMETHEUS_VERSION" >&2
 mv "$work/promtool" "$out/promtool"
 found "$out/promtool"

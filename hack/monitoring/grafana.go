@@ -21,24 +21,24 @@ const (
 // grafana writes the dashboard for Grafana, as its own library does.
 func grafana(sections []section) (string, error) {
 	source := common.DataSourceRef{Type: new("prometheus"), Uid: new("${datasource}")}
-	board := dashboard.NewDashboardBuilder(dashboardTitle). //nolint:staticcheck // deprecated for dashboardv2, which only the newest Grafana reads
-								Uid("latency-operator").
-								Description("Are the jobs of Sound Check measured, and do their samples reach the database? Generated from hack/monitoring of latency-operator.").
-								Tags([]string{"latency-operator", "sound-check"}).
-								Readonly().
-								Tooltip(dashboard.DashboardCursorSyncCrosshair).
-								Time("now-3h", "now").
-								Refresh("30s").
-								WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus")).
-								WithVariable(dashboard.NewQueryVariableBuilder("namespace").Label("Namespace").
-									Datasource(source).
-									Query(dashboard.StringOrMap{String: new(namespaces)}).
-									Refresh(dashboard.VariableRefreshOnTimeRangeChanged).
-									Sort(dashboard.VariableSortAlphabeticalAsc)).
-								Link(dashboard.NewDashboardLinkBuilder("Metrics").Type(dashboard.DashboardLinkTypeLink).TargetBlank(true).
-									Url("https://github.com/soundcheck-io/latency-operator/blob/main/docs/metrics.md")).
-								Link(dashboard.NewDashboardLinkBuilder("Runbooks").Type(dashboard.DashboardLinkTypeLink).TargetBlank(true).
-									Url("https://github.com/soundcheck-io/latency-operator/blob/main/docs/runbooks/README.md"))
+	board := dashboard.NewDashboardBuilder(dashboardTitle) //nolint:staticcheck // deprecated for dashboardv2, which only the newest Grafana reads
+	board.Uid("latency-operator").
+		Description("Are the jobs of Sound Check measured, and do their samples reach the database? Generated from hack/monitoring of latency-operator.").
+		Tags([]string{"latency-operator", "sound-check"}).
+		Readonly().
+		Tooltip(dashboard.DashboardCursorSyncCrosshair).
+		Time("now-3h", "now").
+		Refresh("30s").
+		WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus")).
+		WithVariable(dashboard.NewQueryVariableBuilder("namespace").Label("Namespace").
+			Datasource(source).
+			Query(dashboard.StringOrMap{String: new(namespaces)}).
+			Refresh(dashboard.VariableRefreshOnTimeRangeChanged).
+			Sort(dashboard.VariableSortAlphabeticalAsc)).
+		Link(dashboard.NewDashboardLinkBuilder("Metrics").Type(dashboard.DashboardLinkTypeLink).TargetBlank(true).
+			Url("https://github.com/soundcheck-io/latency-operator/blob/main/docs/metrics.md")).
+		Link(dashboard.NewDashboardLinkBuilder("Runbooks").Type(dashboard.DashboardLinkTypeLink).TargetBlank(true).
+			Url("https://github.com/soundcheck-io/latency-operator/blob/main/docs/runbooks/README.md"))
 	id := uint32(0)
 	for _, s := range sections {
 		id++
