@@ -110,27 +110,6 @@ func (c *cluster) list(ctx context.Context) (*v1alpha1.LatencyJobList, string, e
 	return list, namespace, nil
 }
 
-// get gives one LatencyJob; nil if there is none.
-func (c *cluster) get(ctx context.Context, id string) (*v1alpha1.LatencyJob, error) {
-	namespace, err := c.namespace()
-	if err != nil {
-		return nil, err
-	}
-	client, err := c.jobs()
-	if err != nil {
-		return nil, err
-	}
-	job := &v1alpha1.LatencyJob{}
-	err = client.Get().Namespace(namespace).Resource("latencyjobs").Name(id).Do(ctx).Into(job)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, nil
-	case err != nil:
-		return nil, c.explain(err, "get the LatencyJob", namespace)
-	}
-	return job, nil
-}
-
 // explain makes a sentence that says what to do of an error of the API server.
 func (c *cluster) explain(err error, doing, namespace string) error {
 	var network *url.Error

@@ -16,7 +16,6 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	utilexec "k8s.io/utils/exec"
@@ -137,7 +136,7 @@ func (w *world) removeOperators() {
 	w.Expect(err).NotTo(HaveOccurred())
 	for _, pod := range list.Items {
 		w.Expect(w.clients.CoreV1().Pods(w.namespace).Delete(w.t.Context(), pod.Name, metav1.DeleteOptions{
-			GracePeriodSeconds: new(int64), Preconditions: &metav1.Preconditions{UID: new(types.UID(pod.UID))},
+			GracePeriodSeconds: new(int64), Preconditions: &metav1.Preconditions{UID: new(pod.UID)},
 		})).To(Succeed())
 	}
 }

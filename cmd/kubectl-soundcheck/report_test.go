@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ func TestAReportComesThroughTheOperator(t *testing.T) {
 	w := newWorld(t).withDatabase()
 	w.job(idA, "10.1.2.3", "completed", v1alpha1.LatencyJobStatus{Phase: v1alpha1.PhaseCompleted})
 	w.measured(idA, 0, 349, 10)
-	w.gap(idA, 350, 359, "OperatorDown")
+	w.gap(350, 359, "OperatorDown")
 	user := w.asAccount("technician", mayList, mayRead, maySee, mayForward)
 
 	for _, name := range []string{idA, strings.ToUpper(idA), "0b9c", "10.1.2.3"} {
@@ -81,10 +82,10 @@ func TestWhatIsMissingIsSaidInASentence(t *testing.T) {
 		"no token, no account":      {w.asCertificate("certified", mayList, maySee, mayForward, mayRequest), []string{"report", idA}, "no service account latency-operator-reader"},
 		"no token, no right to one": {w.asCertificate("weak", mayList, maySee, mayForward), []string{"report", idA}, "you may not get a token of the service account latency-operator-reader"},
 		"no right to exec":          {w.asAccount("patient", maySee), []string{"doctor"}, "ask its administrator for the right to create pods/exec"},
-		"a wrong token":             {append(all[:len(all):len(all)], "--token=x"), []string{"list"}, "the cluster does not accept your credentials: log in again"},
+		"a wrong token":             {append(slices.Clip(all), "--token=x"), []string{"list"}, "the cluster does not accept your credentials: log in again"},
 		"no cluster":                {[]string{"--kubeconfig=/dev/null"}, []string{"list"}, "there is no cluster to ask: log in"},
 		"a cluster that is away":    {[]string{"--kubeconfig=/dev/null", "--server=https://127.0.0.1:1"}, []string{"list"}, "the cluster cannot be reached: "},
-		"another namespace":         {append(all[:len(all):len(all)], "-n", "elsewhere"), []string{"list"}, "in the namespace elsewhere"},
+		"another namespace":         {append(slices.Clip(all), "-n", "elsewhere"), []string{"list"}, "in the namespace elsewhere"},
 		"no such job":               {all, []string{"report", "77"}, `there is no job "77" in the namespace ` + w.namespace},
 		"no such target":            {all, []string{"report", "10.9.9.9"}, "there is no job for 10.9.9.9"},
 		"a job nobody knows":        {all, []string{"report", idC}, "The database has no job with the id " + idC},
@@ -113,8 +114,10 @@ func TestWhatIsMissingIsSaidInASentence(t *testing.T) {
 		"midway": {func(rw http.ResponseWriter, _ *http.Request) {
 			_, _ = rw.Write([]byte(`{"error":"Supabase went away."}` + "\n"))
 		}, "the operator could not read all of the job's samples: Supabase went away."},
-		"an old operator":  {http.NotFound, "older than this program"},
-		"Supabase is away": {func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "Supabase did not answer.", 503) }, "error: Supabase did not answer."},
+		"an old operator": {http.NotFound, "older than this program"},
+		"Supabase is away": {func(rw http.ResponseWriter, _ *http.Request) {
+			http.Error(rw, "Supabase did not answer.", http.StatusServiceUnavailable)
+		}, "error: Supabase did not answer."},
 		"a row that is wrong": {func(rw http.ResponseWriter, _ *http.Request) {
 			_, _ = rw.Write([]byte(`{"job":{"id":"` + idA + `"}}` + "\n"))
 		}, "cannot be used: it says every 0 s"},

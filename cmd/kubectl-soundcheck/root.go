@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -117,10 +118,8 @@ func exactly(n int, want string) cobra.PositionalArgs {
 
 // oneOf checks the value of -o.
 func oneOf(value string, allowed ...string) error {
-	for _, a := range allowed {
-		if value == a {
-			return nil
-		}
+	if slices.Contains(allowed, value) {
+		return nil
 	}
 	return fmt.Errorf("-o %s is not known: give one of %s", value, strings.Join(allowed, ", "))
 }

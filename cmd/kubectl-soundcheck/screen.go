@@ -98,8 +98,8 @@ func ending(v *view) string {
 
 // What terminals are told.
 const (
-	enterScreen = "\x1b[?1049h\x1b[?25l" // another screen, without a cursor
-	leaveScreen = "\x1b[?25h\x1b[?1049l"
+	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l" // another screen, without a cursor, where what does not fit is cut off
+	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 	toTheTop    = "\x1b[H"
 	clearLine   = "\x1b[K"
 	clearBelow  = "\x1b[J"
@@ -120,7 +120,7 @@ type picture struct {
 
 func newPicture(c *cli) *picture { return &picture{cli: c, colors: showsColors(c.streams.Out)} }
 
-func (p *picture) slots() int { return max(fewestSlots, widthOf(p.streams.Out)-render.Margin-1) }
+func (p *picture) slots() int { return max(fewestSlots, render.Room(widthOf(p.streams.Out))) }
 
 // show implements screen.
 func (p *picture) show(v *view) error {
@@ -175,8 +175,8 @@ func (p *picture) text(width, height int) string {
 	}
 	fmt.Fprintf(&out, "%s%s%s  every %s, %s  %s\n", strong, target, normal, report.Duration(v.cadence()), v.progress(), v.job.ID)
 	fmt.Fprintf(&out, "%s\n\n", v.state())
-	r, columns := v.figures(max(fewestSlots, width-render.Margin-1))
-	const around = 14 // lines above and below the curve
+	r, columns := v.figures(max(fewestSlots, render.Room(width)))
+	const around = 17 // lines above and below the curve
 	if plot := render.Plot(columns, render.PlotOptions{Width: width, Height: min(16, max(4, height-around)), Colors: p.colors}); plot != "" {
 		out.WriteString(plot + "\n\n")
 	}
@@ -265,8 +265,8 @@ func inWindow(g outcomes.Gap, start time.Time) outcomes.Gap {
 // summary are the lines below the plot.
 func summary(v *view, r *report.Report) (out []string) {
 	what := report.Duration(max(0, min(v.now.Sub(v.from), v.ends().Sub(v.from))).Truncate(time.Second))
-	out = append(out, fmt.Sprintf("These %s: loss %s, errors %s, not polled %s", what, report.Of(r.Missed, r.Success+r.Missed, "polls"),
-		report.Of(r.SystemError, r.Samples(), "polls"), report.Of(r.UnmeasuredSlots(), r.Slots(), "slots")))
+	out = append(out, fmt.Sprintf("In these %s the device missed %s.", what, report.Of(r.Missed, r.Success+r.Missed, "polls")),
+		fmt.Sprintf("Failed: %s. Not polled: %s.", report.Of(r.SystemError, r.Samples(), "polls"), report.Of(r.UnmeasuredSlots(), r.Slots(), "slots")))
 	if t := r.RTT; t != nil {
 		text := fmt.Sprintf("RTT median %s, p95 %s, max %s", report.Millis(t.P50), report.Millis(t.P95), report.Millis(t.Max))
 		if j := r.Jitter; j != nil {

@@ -185,7 +185,7 @@ func (s *supabaseSource) explain(err error) error {
 	case errors.Is(err, supabase.ErrNoHistory):
 		return fmt.Errorf("%w%s", err, hint)
 	case supabase.Classify(err) == supabase.KeyRefused:
-		return fmt.Errorf("Supabase refuses the key or the token: check %s and %s (%w)%s", keyVariable, tokenVariable, err, hint)
+		return fmt.Errorf("the key or the token is refused: check %s and %s (%w)%s", keyVariable, tokenVariable, err, hint)
 	case supabase.Away(err) && errors.As(err, new(*supabase.Error)):
 		return passing{err}
 	default:

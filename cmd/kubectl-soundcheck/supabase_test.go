@@ -26,7 +26,7 @@ func TestAUserReadsTheirJobsFromSupabase(t *testing.T) {
 	w.row(idA, "10.1.2.3", "completed")
 	w.row(idB, "10.1.2.4", "completed")
 	w.measured(idA, 0, 349, 10)
-	w.gap(idA, 350, 359, "Suspended")
+	w.gap(350, 359, "Suspended")
 	w.sql(`insert into jobs (id, account_number, notification_email, target_ip, cadence_seconds, duration_minutes, monitoring_mode, status, started_at)
 		values ($1, 'A-1', 'a@b.c', '10.1.2.3', 10, 60, 'real_polling', 'running', $2::timestamptz - interval '1 day')`, idC, w.begun)
 	for _, name := range []string{idA, "0b9c3f0e-5", "0B9C3F0E-5a54", "10.1.2.3"} {
@@ -61,7 +61,7 @@ func TestWhatIsWrongWithTheWayToSupabaseIsSaid(t *testing.T) {
 		"a secret key":     {w.database.SecretKey(), token, w.database.URL(), idA, "SUPABASE_PUBLISHABLE_KEY holds a service key, which may do everything to the database: it belongs into the operator's Secret"},
 		"a service_role":   {w.database.LegacyKey("service_role"), "", w.database.URL(), idA, "SUPABASE_PUBLISHABLE_KEY holds a service key"},
 		"a service token":  {good, w.database.LegacyKey("service_role"), w.database.URL(), idA, "SUPABASE_ACCESS_TOKEN holds a service key"},
-		"an unknown key":   {"sb_publishable_x", token, w.database.URL(), idA, "Supabase refuses the key or the token"},
+		"an unknown key":   {"sb_publishable_x", token, w.database.URL(), idA, "error: the key or the token is refused: check SUPABASE_PUBLISHABLE_KEY and SUPABASE_ACCESS_TOKEN"},
 		"an expired token": {good, w.database.Token(map[string]any{"role": "authenticated", "exp": time.Now().Add(-time.Hour).Unix()}), w.database.URL(), idA, "log in to Sound Check again"},
 		"no URL":           {good, token, "abcdefgh", idA, "--supabase-url is not a project's URL"},
 		"nobody there":     {good, token, "http://127.0.0.1:1", idA, "Supabase did not answer"},

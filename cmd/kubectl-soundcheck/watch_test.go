@@ -36,10 +36,10 @@ func (b *screenBuffer) String() string {
 	return b.text.String()
 }
 
-// end ends a job now.
-func (w *world) end(id string) {
+// end ends the job now.
+func (w *world) end() {
 	w.t.Helper()
-	w.sql(`update jobs set status = 'cancelled', completed_at = now() where id = $1`, id)
+	w.sql(`update jobs set status = 'cancelled', completed_at = now() where id = $1`, idA)
 }
 
 // live makes a job that began 100 slots ago, with samples up to now.
@@ -49,7 +49,7 @@ func (w *world) live() {
 	w.begun = time.Now().UTC().Truncate(time.Second).Add(-200 * time.Second)
 	w.job(idA, "10.1.2.3", "running", v1alpha1.LatencyJobStatus{Phase: v1alpha1.PhaseRunning})
 	w.measured(idA, 0, 79, 10)
-	w.gap(idA, 80, 82, "Busy")
+	w.gap(80, 82, "Busy")
 	w.measured(idA, 83, 96, 1)
 	w.measured(idA, 97, 100, 0)
 }
@@ -74,7 +74,7 @@ func TestWithoutATerminalEachOutcomeIsALine(t *testing.T) {
 	w.measured(idA, 101, 101, 0)
 	w.Eventually(out.String, patience).Should(HaveSuffix(at(101) + " success 23.0 ms\n"))
 	w.Expect(strings.Count(out.String(), at(100)+" success")).To(Equal(1))
-	w.end(idA)
+	w.end()
 	w.Eventually(code, patience).Should(Receive(BeZero()))
 	w.Expect(errOut.String()).To(Equal("The job is cancelled. For all of it: kubectl soundcheck report " + idA + "\n"))
 }
@@ -129,7 +129,7 @@ func TestATerminalShowsALivePlot(t *testing.T) {
 	w.Expect(left).To(BeTrue(), "the terminal is as it was")
 	w.Expect(after).To(ContainSubstring("ms ┤"), "and the last picture stays")
 
-	w.end(idA)
+	w.end()
 	screen, code = terminal(t, t.Context(), append(user, "watch", idA)...)
 	w.Eventually(code, patience).Should(Receive(BeZero()), "a job that is over is shown once")
 	w.Expect(screen.String()).To(ContainSubstring("The job is cancelled."))
@@ -152,7 +152,7 @@ func TestWatchingGoesOnWhenTheOperatorIsReplaced(t *testing.T) {
 	w.kubelet.setListener(was)
 	w.measured(idA, 101, 101, 0)
 	w.Eventually(out.String, patience).Should(ContainSubstring(stamp(w.due(101)) + " success"))
-	w.end(idA)
+	w.end()
 	w.Eventually(code, patience).Should(Receive(BeZero()))
 }
 

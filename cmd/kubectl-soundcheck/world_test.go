@@ -265,7 +265,7 @@ func (w *world) measured(id string, from, to, missEvery int) {
 			$5::int > 0 and i % greatest($5::int, 1) = 0 as missed) of`, id, w.begun, from, to, missEvery, w.cadence)
 }
 
-func (w *world) gap(id string, from, to int, reason string) {
+func (w *world) gap(from, to int, reason string) {
 	w.t.Helper()
-	w.sql(`insert into sample_gaps (job_id, from_at, to_at, slots, reason) values ($1, $2, $3, $4, $5)`, id, w.due(from), w.due(to), to-from+1, reason)
+	w.sql(`insert into sample_gaps (job_id, from_at, to_at, slots, reason) values ($1, $2, $3, $4, $5)`, idA, w.due(from), w.due(to), to-from+1, reason)
 }

@@ -130,8 +130,8 @@ func (c *chart) curve(r *report.Report, columns []series.Column, x func(time.Tim
 			for j := range run {
 				fmt.Fprintf(&band, "%c%.1f %.1fH%.1f", "ML"[min(j, 1)], x(run[j].From), scale.y(run[j].Max), x(run[j].To))
 			}
-			for j := len(run) - 1; j >= 0; j-- {
-				fmt.Fprintf(&band, "L%.1f %.1fH%.1f", x(run[j].To), scale.y(run[j].Min)+thinnest, x(run[j].From))
+			for _, col := range slices.Backward(run) {
+				fmt.Fprintf(&band, "L%.1f %.1fH%.1f", x(col.To), scale.y(col.Min)+thinnest, x(col.From))
 			}
 			band.WriteString("Z")
 		}
@@ -198,7 +198,7 @@ type scale struct {
 }
 
 // logFrom is how many times the 95th percentile the longest round-trip time is from which on the axis is logarithmic: else the usual
-// ones would be a line at its bottom.
+// ones would be a line at its bottom. In a terminal it is the median of the columns.
 const logFrom = 6
 
 func newScale(r *report.Spread) scale {

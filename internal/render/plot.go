@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,22 +24,28 @@ type PlotOptions struct {
 }
 
 const (
-	// Margin is how many characters the labels at the left take: asciigraph's three and ours.
-	Margin = 12
+	// margin is how many characters the labels at the left take: asciigraph's three and ours.
+	margin = 12
+	// overhang is how far the last label of the axis of time reaches beyond its end.
+	overhang = 5
 	// narrowest is the fewest columns that are worth a plot.
 	narrowest = 10
 )
 
+// Room is how many columns a plot has on a terminal that is so many wide.
+func Room(width int) int { return width - margin - overhang }
+
 // Plot draws round-trip times over time, and below them which slots were missed, could not be measured, or were not. It is empty
 // where there is nothing to draw, or no room.
 func Plot(columns []series.Column, opts PlotOptions) string {
-	room := opts.Width - Margin - 1
+	room := Room(opts.Width)
 	if len(columns) == 0 || room < narrowest {
 		return ""
 	}
 	columns = fold(columns, room)
 	var out strings.Builder
-	if curve := curve(columns, opts); curve != "" {
+	logarithmic := spiked(columns)
+	if curve := curve(columns, opts, logarithmic); curve != "" {
 		out.WriteString(curve + "\n")
 	}
 	for _, lane := range lanes {
@@ -47,10 +54,10 @@ func Plot(columns []series.Column, opts PlotOptions) string {
 			if opts.Colors {
 				paint, plain = lane.color.String(), asciigraph.Default.String()
 			}
-			fmt.Fprintf(&out, "%*s %s%s%s\n", Margin-1, lane.name, paint, marks, plain)
+			fmt.Fprintf(&out, "%*s %s%s%s\n", margin-1, lane.name, paint, marks, plain)
 		}
 	}
-	out.WriteString(caption(columns))
+	out.WriteString(caption(columns, opts.Width, logarithmic))
 	return out.String()
 }
 
@@ -96,31 +103,37 @@ func fold(columns []series.Column, most int) []series.Column {
 }
 
 // curve draws the largest round-trip time of each column.
-func curve(columns []series.Column, opts PlotOptions) string {
+func curve(columns []series.Column, opts PlotOptions, logarithmic bool) string {
+	onAxis, fromAxis := func(ms float64) float64 { return ms }, func(v float64) float64 { return v }
+	if logarithmic {
+		onAxis, fromAxis = math.Log10, func(v float64) float64 { return math.Pow(10, v) }
+	}
 	// The library draws the way from one point to the next, so the last one needs one after it.
 	values := make([]float64, len(columns)+1)
 	low, high := math.Inf(1), math.Inf(-1)
 	for i := range values {
 		values[i] = math.NaN()
-		if i < len(columns) && columns[i].RTTs > 0 {
-			values[i] = columns[i].Max
+		if i < len(columns) && columns[i].RTTs > 0 && (columns[i].Max > 0 || !logarithmic) {
+			values[i] = onAxis(columns[i].Max)
 			low, high = min(low, values[i]), max(high, values[i])
 		}
 	}
 	if high < low {
 		return ""
 	}
+	if !logarithmic {
+		// Without room above and below, a path that hardly varies would fill the plot with noise.
+		room := max(0, max(1, high/10)-(high-low)) / 2
+		low, high = max(0, low-room), high+room
+	}
 	height := opts.Height
 	if height <= 0 {
 		height = 10
 	}
-	// Without room above and below, a path that hardly varies would fill the plot with noise.
-	room := max(0, max(1, high/10)-(high-low)) / 2
 	first, last := columns[0].From, columns[len(columns)-1].To
 	options := []asciigraph.Option{
-		asciigraph.Height(height),
-		asciigraph.LowerBound(max(0, low-room)), asciigraph.UpperBound(high + room),
-		asciigraph.YAxisValueFormatter(func(ms float64) string { return fmt.Sprintf("%6s ms", axisMillis(ms)) }),
+		asciigraph.Height(height), asciigraph.LowerBound(low), asciigraph.UpperBound(high),
+		asciigraph.YAxisValueFormatter(func(v float64) string { return fmt.Sprintf("%6s ms", axisMillis(fromAxis(v))) }),
 		asciigraph.XAxisRange(float64(first.Unix()), float64(last.Unix())),
 		asciigraph.XAxisTickCount(max(2, min(6, len(columns)/14))),
 		asciigraph.XAxisValueFormatter(func(unix float64) string { return clockLabel(time.Unix(int64(unix), 0).UTC(), last.Sub(first)) }),
@@ -129,6 +142,18 @@ func curve(columns []series.Column, opts PlotOptions) string {
 		options = append(options, asciigraph.SeriesColors(asciigraph.DodgerBlue))
 	}
 	return asciigraph.Plot(values, options...)
+}
+
+// spiked tells whether the longest round-trip time would press the usual ones to the bottom, as on the page.
+func spiked(columns []series.Column) bool {
+	var longest []float64
+	for i := range columns {
+		if columns[i].RTTs > 0 && columns[i].Max > 0 {
+			longest = append(longest, columns[i].Max)
+		}
+	}
+	slices.Sort(longest)
+	return len(longest) > 0 && longest[len(longest)-1] > logFrom*longest[len(longest)/2]
 }
 
 // axisMillis has at most six characters, for any round-trip time that can be measured.
@@ -155,14 +180,17 @@ func clockLabel(t time.Time, axis time.Duration) string {
 	}
 }
 
-// caption says what a column is.
-func caption(columns []series.Column) string {
-	width := report.Duration(columns[0].To.Sub(columns[0].From))
-	text := strings.Repeat(" ", Margin)
-	if widest := maxSlots(columns); widest > 1 {
-		return text + fmt.Sprintf("longest RTT of each %s; times are UTC", width)
+// caption says what is seen, as far as there is room.
+func caption(columns []series.Column, width int, logarithmic bool) string {
+	each := report.Duration(columns[0].To.Sub(columns[0].From))
+	text := "RTT of each poll, every " + each + "; UTC"
+	if maxSlots(columns) > 1 {
+		text = "longest RTT per " + each + "; UTC"
 	}
-	return text + fmt.Sprintf("RTT of each poll, every %s; times are UTC", width)
+	if longer := text + "; logarithmic"; logarithmic && margin+len(longer) <= width {
+		text = longer
+	}
+	return strings.Repeat(" ", max(0, min(margin, width-len(text)))) + text
 }
 
 func maxSlots(columns []series.Column) (most int64) {

@@ -216,16 +216,16 @@ func TestWhatHappenedOnceInDaysIsSeen(t *testing.T) {
 			t.Errorf("a mark is %s opaque", m[2])
 		}
 	}
-	for _, width := range []int{24, 40, 80, 200} {
+	for _, width := range []int{30, 40, 80, 200} {
 		plot := render.Plot(s.Series.Columns(), render.PlotOptions{Width: width})
-		for _, line := range strings.Split(plot, "\n")[:11] {
+		for line := range strings.SplitSeq(plot, "\n") {
 			if n := len([]rune(line)); n > width {
 				t.Errorf("a line is %d wide, where %d fit: %s", n, width, line)
 			}
 		}
 		_, marks, _ := strings.Cut(plot, "missed ")
 		marks, _, _ = strings.Cut(marks, "\n")
-		if !strings.Contains(plot, "870 ms") && !strings.Contains(plot, "913 ms") || strings.Count(strings.Join(strings.Fields(marks), " "), " ") < 1 {
+		if !strings.Contains(plot, "870 ms") || strings.Count(strings.Join(strings.Fields(marks), " "), " ") < 1 {
 			t.Errorf("at %d columns:\n%s", width, plot)
 		}
 	}
