@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -12,7 +13,12 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	// net/http reads these once. Servers on this machine are never behind a proxy.
+	_ = os.Setenv("HTTPS_PROXY", "http://somebody:a-password@"+aProxy.address())
+	_ = os.Setenv("NO_PROXY", ".invalid")
+	pgtest.Main(m)
+}
 
 // gives is a check that finds what is given.
 func gives(name string, essential bool, f Finding) Check {

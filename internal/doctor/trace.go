@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
 // hop is one part of the way to a server.
@@ -130,6 +132,9 @@ func reason(err error) string {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
+	}
+	if answer, is := errors.AsType[*supabase.Error](err); is {
+		return answer.Message
 	}
 	return strings.TrimPrefix(err.Error(), "connect: ")
 }
