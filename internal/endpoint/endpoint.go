@@ -28,7 +28,7 @@ const (
 	// AtOnce is how many answers are given at once. Each keeps one of the database's connections busy, of which Supabase has ten
 	// or so, and holds two pages of rows, some 2 MB.
 	AtOnce = 3
-	// Limit is how long one answer may take: a million samples take about a minute.
+	// Limit is how long one answer may take. It is enough for millions of samples: go test ./internal/endpoint -run XXX -bench Answer.
 	Limit = 5 * time.Minute
 	// stalled is how long a reader may take nothing, before it loses its place to others.
 	stalled = 30 * time.Second

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func (nobody) ClockSkew(time.Duration)              {}
 type served struct {
 	*WithT
 	*supabasetest.Server
-	t       *testing.T
+	t       testing.TB
 	handler *Handler
 	url     string
 	client  *http.Client
@@ -55,7 +56,7 @@ type answer struct {
 }
 
 // serve lets whoever says so in a header in.
-func serve(t *testing.T, opts ...supabasetest.Option) *served {
+func serve(t testing.TB, opts ...supabasetest.Option) *served {
 	t.Helper()
 	s := &served{WithT: NewWithT(t), Server: supabasetest.New(t, opts...), t: t}
 	clk := clock.RealClock{}
@@ -318,4 +319,21 @@ func TestAnAnswerThatTakesTooLongSaysHowToGoOn(t *testing.T) {
 	s.Expect(errors.As(err, &failed)).To(BeTrue(), "%v", err)
 	s.Expect(failed.Sentence).To(ContainSubstring("the parameter since"))
 	s.Expect(len(lines)).To(BeNumerically(">=", 1000))
+}
+
+// What an answer takes: the time per sample, and of memory no more than its pages.
+func BenchmarkAnswer(b *testing.B) {
+	const n = 20_000
+	s := serve(b)
+	s.samples(0, n-1)
+	for b.Loop() {
+		res := s.request(b.Context(), http.MethodGet, path(id))
+		if _, err := io.Copy(io.Discard, res.body); err != nil || res.status != http.StatusOK {
+			b.Fatal(res.status, err)
+		}
+	}
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "samples/s")
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	b.ReportMetric(float64(memory.HeapSys)/(1<<20), "MiB-heap")
 }
