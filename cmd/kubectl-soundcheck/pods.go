@@ -67,7 +67,18 @@ func choose(pods []corev1.Pod, namespace string, mustBeReady bool) (*corev1.Pod,
 	if len(pods) == 0 {
 		return nil, fmt.Errorf("no operator runs in the namespace %s: name the right one with -n; if it is, look at kubectl -n %s get deployments", namespace, namespace)
 	}
-	return nil, fmt.Errorf("the operator is not ready: pod %s, %s. Look at kubectl -n %s describe pod %s", pods[0].Name, trouble(&pods[0]), namespace, pods[0].Name)
+	look := "describe pod " + pods[0].Name
+	if ended(&pods[0]) { // its last words are a sentence about what it lacks
+		look = "logs " + pods[0].Name + " --previous"
+	}
+	return nil, fmt.Errorf("the operator is not ready: pod %s, %s. Look at kubectl -n %s %s", pods[0].Name, trouble(&pods[0]), namespace, look)
+}
+
+// ended tells whether the operator has run, ended and been started again.
+func ended(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+		return s.Name == managerContainer && s.LastTerminationState.Terminated != nil
+	})
 }
 
 func ready(p *corev1.Pod) bool {
