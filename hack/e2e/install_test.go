@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,9 @@ import (
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 )
+
+// overlay is the folder of the kustomization that is installed.
+const overlay = "overlay"
 
 // uninstallPatience is long: the operator may take 30 s of its 60 to deliver what it has to a Supabase that is being removed too.
 const uninstallPatience = 2 * time.Minute
@@ -48,18 +52,24 @@ func (s *suite) install(t *testing.T) {
 	s.refusesPrivilegedPods(t)
 }
 
-// apply installs the overlay with components, as a person would.
+// apply installs the overlay with components.
 func (s *suite) apply(t *testing.T, components ...string) {
 	t.Helper()
-	dir, err := s.overlayWith(components...)
+	dir, err := s.kustomize(overlay, s.overlay, components)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, warnings, err := s.kubectlRun(t.Context(), "apply", "-k", dir)
+	s.kubectlApply(t, dir)
+}
+
+// kubectlApply installs a kustomization as a person would.
+func (s *suite) kubectlApply(t *testing.T, dir string, flags ...string) {
+	t.Helper()
+	out, warnings, err := s.kubectlRun(t.Context(), append([]string{"apply", "-k", dir}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%s with the components %s:\n%s", s.overlay, strings.Join(components, ", "), out)
+	t.Logf("kubectl apply -k %s %s\n%s", dir, strings.Join(flags, " "), out)
 	if warnings != "" {
 		t.Errorf("kubectl warns: %s", warnings)
 	}
@@ -116,7 +126,7 @@ func (s *suite) remove(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), uninstallPatience)
 	defer cancel()
-	if _, _, err := s.kubectlRun(ctx, "delete", "--ignore-not-found", "-k", s.dir); err != nil {
+	if _, _, err := s.kubectlRun(ctx, "delete", "--ignore-not-found", "-k", filepath.Join(s.dir, overlay)); err != nil {
 		t.Error(err)
 	}
 	if err := s.client.Delete(ctx, s.scraperBinding()); client.IgnoreNotFound(err) != nil {

@@ -66,7 +66,7 @@ func (s *suite) plugin(t *testing.T) {
 	g.Expect(json.Valid([]byte(out))).To(BeTrue(), out)
 	out, stderr, code = technician.run("report", job, "-o", "html")
 	g.Expect(code).To(BeZero(), stderr)
-	g.Expect(out).To(HavePrefix("<!doctype html>"))
+	g.Expect(out).To(HavePrefix("<!DOCTYPE html>"))
 
 	// Looking inside the operator's pod takes more.
 	_, stderr, code = technician.run("doctor")
@@ -75,7 +75,7 @@ func (s *suite) plugin(t *testing.T) {
 
 	administrator := technician
 	administrator.kubeconfig = os.Getenv("KUBECONFIG")
-	out, stderr, code = administrator.run("report", job)
+	_, stderr, code = administrator.run("report", job)
 	g.Expect(code).To(BeZero(), stderr)
 	out, stderr, code = administrator.run("doctor")
 	t.Logf("kubectl soundcheck doctor\n%s%s", out, stderr)
@@ -108,4 +108,3 @@ func (s *suite) technician(t *testing.T) string {
 	}
 	return path
 }
-

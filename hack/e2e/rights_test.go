@@ -162,10 +162,16 @@ func (s *suite) rules(t *testing.T, user string) []string {
 // may asks a SubjectAccessReview.
 func (s *suite) may(t *testing.T, user string, a access) bool {
 	t.Helper()
+	return s.mayNamed(t, user, a, "")
+}
+
+// mayNamed is may, for one object.
+func (s *suite) mayNamed(t *testing.T, user string, a access, name string) bool {
+	t.Helper()
 	review, err := s.kube.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
 		Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: user, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + s.namespace, "system:authenticated"},
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: a.verb, Group: a.group, Resource: a.resource, Subresource: a.subresource, Namespace: a.namespace},
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: a.verb, Group: a.group, Resource: a.resource, Subresource: a.subresource, Namespace: a.namespace, Name: name},
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {

@@ -81,27 +81,36 @@ func (s settings) kubectlRun(ctx context.Context, args ...string) (out, warnings
 	return stdout.String(), stderr.String(), nil
 }
 
-// overlayWith writes a kustomization of the overlay with components and this test's images and namespace, and returns
-// its folder.
-func (s settings) overlayWith(components ...string) (string, error) {
+// kustomize writes a kustomization of a folder below config/ with components, patches, and this test's images and namespace, and
+// returns its folder.
+func (s settings) kustomize(name, resource string, components []string, patches ...string) (string, error) {
+	dir := filepath.Join(s.dir, name)
 	var k strings.Builder
-	fmt.Fprintf(&k, "namespace: %s\nresources: [../../%s]\ncomponents:\n", s.namespace, s.overlay)
+	fmt.Fprintf(&k, "namespace: %s\nresources: [../../../%s]\n", s.namespace, resource)
+	k.WriteString("components:\n")
 	for _, c := range components {
-		fmt.Fprintf(&k, "- ../../config/components/%s\n", c)
+		fmt.Fprintf(&k, "- ../../../config/components/%s\n", c)
 	}
 	k.WriteString("images:\n")
 	for from, to := range map[string]string{operatorImage: s.image, demoImage: s.demo} {
-		name, version, _ := cutTag(to)
+		name, version := cutTag(to)
 		fmt.Fprintf(&k, "- {name: %s, newName: %s, newTag: %q}\n", from, name, version)
 	}
-	return s.dir, os.WriteFile(filepath.Join(s.dir, "kustomization.yaml"), []byte(k.String()), 0o644)
+	k.WriteString("patches:\n")
+	for _, p := range patches {
+		fmt.Fprintf(&k, "- %s\n", p)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(k.String()), 0o644)
 }
 
 // cutTag parts an image's name from its tag; the name of a registry may hold a colon too.
-func cutTag(image string) (name, version string, ok bool) {
+func cutTag(image string) (name, version string) {
 	i := strings.LastIndex(image, ":")
 	if i < strings.LastIndex(image, "/") {
-		return image, "latest", false
+		return image, "latest"
 	}
-	return image[:i], image[i+1:], true
+	return image[:i], image[i+1:]
 }

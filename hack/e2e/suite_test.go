@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func TestInstallation(t *testing.T) {
 	s.refuseIfInstalled(t)
 	t.Cleanup(func() {
 		if s.keep && t.Failed() {
-			t.Logf("E2E_KEEP: the installation stays. Remove it with %s delete -k %s", s.kubectl, s.dir)
+			t.Logf("E2E_KEEP: the installation stays. Remove it with %s delete -k %s", s.kubectl, filepath.Join(s.dir, overlay))
 			return
 		}
 		s.remove(t)
@@ -83,6 +84,7 @@ func TestInstallation(t *testing.T) {
 		{"Replicas", s.replicas, false},
 		{"Ledger", s.ledger, false},
 		{"Uninstall", s.uninstall, false},
+		{"SplitInstall", s.splitInstall, false},
 	} {
 		if t.Run(step.name, step.run) {
 			continue
