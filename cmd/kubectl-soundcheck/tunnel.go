@@ -64,28 +64,32 @@ func (h *heard) error() string {
 }
 
 // open makes a tunnel. It ends with close or with ctx.
-func (o *operator) open(ctx context.Context, namespaceHint func(error) error) (*tunnel, error) {
+func (o *operator) open(ctx context.Context, explain func(error) error) (*tunnel, error) {
 	dialer, err := o.dialer()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	said, ready, ended := &heard{}, make(chan struct{}), make(chan error, 1)
+	said, ready, ended := &heard{}, make(chan struct{}), make(chan struct{})
+	var failed error // is set when ended is closed
 	forwarder, err := portforward.NewOnAddressesForStreamingWithContext(klog.NewContext(ctx, logr.New(said)), dialer, []string{"127.0.0.1"},
 		[]string{fmt.Sprintf("0:%d", o.port())}, ready, io.Discard, io.Discard)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	go func() { ended <- forwarder.ForwardPorts() }()
+	go func() {
+		defer close(ended)
+		failed = forwarder.ForwardPorts()
+	}()
 	select {
 	case <-ready:
-	case err := <-ended:
-		cancel()
-		if err == nil {
-			err = ctx.Err()
+	case <-ended:
+		if failed == nil {
+			failed = ctx.Err()
 		}
-		return nil, namespaceHint(err)
+		cancel()
+		return nil, explain(failed)
 	}
 	ports, err := forwarder.GetPorts()
 	if err != nil {
@@ -100,7 +104,7 @@ func (o *operator) open(ctx context.Context, namespaceHint func(error) error) (*
 		close: func() {
 			transport.CloseIdleConnections()
 			cancel()
-			_ = <-ended // it ends because it was told to
+			<-ended
 		},
 	}, nil
 }
