@@ -197,7 +197,7 @@ build-installer: ## Write dist/install.yaml: OVERLAY with the image IMG, in one 
 .PHONY: release
 release: export GOTOOLCHAIN = go$(shell sed -n 's/^FROM .* golang:\([0-9.]*\) .*/\1/p' Dockerfile)
 release: sbom ## Write dist/release: kubectl-soundcheck for every platform, the manifests with the image IMG, bills of materials, checksums.
-	@rm -rf dist/release && mkdir -p dist/release && cp dist/*.cdx.json dist/release
+	@rm -rf dist/release && mkdir -p dist/release && cp dist/manager.cdx.json dist/kubectl-soundcheck.cdx.json dist/release
 	@for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
 		export GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
 		$(GOBUILD) -o "dist/release/kubectl-soundcheck-$$GOOS-$$GOARCH$$(go env GOEXE)" ./cmd/kubectl-soundcheck; \
