@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -27,12 +28,21 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/endpoint"
 )
 
+const (
+	// askTimeout is how long the API server may take to say who somebody is, or what they may.
+	askTimeout = 5 * time.Second
+	// asksPerSecond is how many requests for samples are looked at in a second. Each may ask the API server twice, in the operator's own
+	// name: whoever floods it with them must not use up what the operator needs for itself.
+	asksPerSecond = 5
+)
+
 // gatekeeper asks the API server who a caller is, and whether they may get latencyjobs/samples of the operator's namespace.
 type gatekeeper struct {
 	namespace string
 	log       logr.Logger
 	who       authenticator.Request
 	may       authorizer.Authorizer
+	pace      *rate.Limiter
 }
 
 // newGatekeeper gives one that remembers answers for as long as the metrics do: who has a token for a minute, that they may for five,
@@ -54,7 +64,7 @@ func newGatekeeper(config *rest.Config, namespace string, log logr.Logger) (*gat
 	retry := &wait.Backoff{Duration: 500 * time.Millisecond, Factor: 1.5, Jitter: 0.2, Steps: 2}
 	who, _, err := authenticatorfactory.DelegatingAuthenticatorConfig{
 		Anonymous: &apiserver.AnonymousAuthConfig{Enabled: false}, CacheTTL: time.Minute,
-		TokenAccessReviewClient: tokens, TokenAccessReviewTimeout: 5 * time.Second, WebhookRetryBackoff: retry,
+		TokenAccessReviewClient: tokens, TokenAccessReviewTimeout: askTimeout, WebhookRetryBackoff: retry,
 	}.New()
 	if err != nil {
 		return nil, fmt.Errorf("prepare asking who reads samples: %w", err)
@@ -65,11 +75,19 @@ func newGatekeeper(config *rest.Config, namespace string, log logr.Logger) (*gat
 	if err != nil {
 		return nil, fmt.Errorf("prepare asking who may read samples: %w", err)
 	}
-	return &gatekeeper{namespace: namespace, log: log, who: who, may: may}, nil
+	return &gatekeeper{namespace: namespace, log: log, who: who, may: may, pace: rate.NewLimiter(asksPerSecond, 4*asksPerSecond)}, nil
 }
 
 // admit says why whoever asks may not have the samples of a job.
 func (g *gatekeeper) admit(r *http.Request, id string) *endpoint.Refusal {
+	if !g.pace.Allow() {
+		return &endpoint.Refusal{
+			Status: http.StatusTooManyRequests, Again: 2 * time.Second,
+			Sentence: fmt.Sprintf("More than %d requests for samples come in a second: ask again in some seconds.", asksPerSecond),
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
+	defer cancel()
 	caller, known, err := g.who.AuthenticateRequest(r)
 	switch {
 	case known:
@@ -81,7 +99,7 @@ func (g *gatekeeper) admit(r *http.Request, id string) *endpoint.Refusal {
 			Sentence: "Samples are for whoever says who they are: send a token of this cluster that is still good as a bearer token.",
 		}
 	}
-	decision, why, err := g.may.Authorize(r.Context(), authorizer.AttributesRecord{
+	decision, why, err := g.may.Authorize(ctx, authorizer.AttributesRecord{
 		User: caller.User, Verb: "get", Namespace: g.namespace, APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version,
 		Resource: "latencyjobs", Subresource: "samples", Name: id, ResourceRequest: true,
 	})

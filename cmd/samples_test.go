@@ -121,6 +121,9 @@ func TestSamplesAreForWhoeverMayReadThem(t *testing.T) {
 	s.Expect(status).To(Equal(http.StatusServiceUnavailable))
 	s.Expect(sentence).To(ContainSubstring("cannot ask the API server"))
 	s.outcomes(samples, token) // which is known for a minute
+	s.Eventually(func() int { status, _ := s.refused(samples, token); return status }).WithPolling(time.Millisecond).
+		Should(Equal(http.StatusTooManyRequests), "who floods the operator with requests does not flood the API server in its name")
+	s.Eventually(func() int { status, _ := s.refused(samples, token); return status }).Should(Equal(http.StatusOK), "it passes")
 }
 
 // outcomes reads a whole answer.

@@ -19,7 +19,8 @@ func TestAReportComesThroughTheOperator(t *testing.T) {
 	w.job(idA, "10.1.2.3", "completed", v1alpha1.LatencyJobStatus{Phase: v1alpha1.PhaseCompleted})
 	w.measured(idA, 0, 349, 10)
 	w.gap(350, 359, "OperatorDown")
-	user := w.asAccount("technician", mayList, mayRead, maySee, mayForward)
+	w.account(readerAccount, mayRead)
+	user := w.asAccount("technician", mayList, maySee, mayForward, mayRequest)
 
 	for _, name := range []string{idA, strings.ToUpper(idA), "0b9c", "10.1.2.3"} {
 		got := w.do(user, "report", name)
@@ -38,9 +39,8 @@ func TestAReportComesThroughTheOperator(t *testing.T) {
 	w.Expect(page).To(And(HavePrefix("<!DOCTYPE html>"), ContainSubstring("Latency of 10.1.2.3"), HaveSuffix("</html>\n")))
 	w.Expect(page).NotTo(Or(ContainSubstring("A-1"), ContainSubstring("a@b.c")))
 
-	// A job that the cluster has forgotten, and somebody who has no token.
+	// A job that the cluster has forgotten, and somebody who logs in with a certificate.
 	w.row(idC, "10.9.9.9", "completed")
-	w.account(readerAccount, mayRead)
 	got := w.do(w.asCertificate("engineer", mayList, maySee, mayForward, mayRequest), "report", idC)
 	w.Expect(got.code).To(BeZero(), got.err)
 	w.Expect(got.out).To(ContainSubstring("What became of 360 slots is not in the database."))
@@ -69,34 +69,34 @@ func TestWhatIsMissingIsSaidInASentence(t *testing.T) {
 	w.job(idA, "10.1.2.3", "running", v1alpha1.LatencyJobStatus{Phase: v1alpha1.PhaseRunning})
 	w.job(idB, "10.1.2.4", "running", v1alpha1.LatencyJobStatus{Phase: v1alpha1.PhaseRunning})
 	w.measured(idA, 0, 359, 0)
+	got := w.do(w.asCertificate("early", mayList, maySee, mayForward, mayRequest), "report", idA)
+	w.Expect(got.err).To(ContainSubstring("there is no service account latency-operator-reader in the namespace " + w.namespace))
 	all := w.everything()
 	for name, c := range map[string]struct {
 		flags []string
 		args  []string
 		says  string
 	}{
-		"no right to list":          {w.asAccount("nobody"), []string{"list"}, "you may not list LatencyJobs in the namespace " + w.namespace + ": name the right one with -n, or ask its administrator for the Role latency-operator-cli-user"},
-		"no right to see pods":      {w.asAccount("blind", mayList), []string{"report", idA}, "you may not list pods in the namespace"},
-		"no right to forward":       {w.asAccount("local", mayList, maySee), []string{"report", idA}, "you may not forward a port of the operator's pod"},
-		"no right to samples":       {w.asAccount("stranger", mayList, maySee, mayForward), []string{"report", idA}, "the operator refuses: system:serviceaccount:" + w.namespace + ":stranger may not read samples."},
-		"no token, no account":      {w.asCertificate("certified", mayList, maySee, mayForward, mayRequest), []string{"report", idA}, "no service account latency-operator-reader"},
-		"no token, no right to one": {w.asCertificate("weak", mayList, maySee, mayForward), []string{"report", idA}, "you may not get a token of the service account latency-operator-reader"},
-		"no right to exec":          {w.asAccount("patient", maySee), []string{"doctor"}, "ask its administrator for the right to create pods/exec"},
-		"a wrong token":             {append(slices.Clip(all), "--token=x"), []string{"list"}, "the cluster does not accept your credentials: log in again"},
-		"no cluster":                {[]string{"--kubeconfig=/dev/null"}, []string{"list"}, "there is no cluster to ask: log in"},
-		"a cluster that is away":    {[]string{"--kubeconfig=/dev/null", "--server=https://127.0.0.1:1"}, []string{"list"}, "the cluster cannot be reached: "},
-		"another namespace":         {append(slices.Clip(all), "-n", "elsewhere"), []string{"list"}, "in the namespace elsewhere"},
-		"no such job":               {all, []string{"report", "77"}, `there is no job "77" in the namespace ` + w.namespace},
-		"no such target":            {all, []string{"report", "10.9.9.9"}, "there is no job for 10.9.9.9"},
-		"a job nobody knows":        {all, []string{"report", idC}, "The database has no job with the id " + idC},
-		"two jobs":                  {all, []string{"report", "0b9c3f0e"}, `2 jobs begin with "0b9c3f0e": give more of the id. They are ` + idA + " (10.1.2.3, Running), " + idB + " (10.1.2.4, Running)"},
-		"no job":                    {all, []string{"report"}, "kubectl soundcheck report: give one JOB: see kubectl soundcheck report --help"},
-		"an unknown format":         {all, []string{"report", idA, "-o", "pdf"}, "-o pdf is not known: give one of text, json, html"},
-		"an unknown flag":           {all, []string{"watch", idA, "--speed"}, "unknown flag: --speed: see kubectl soundcheck watch --help"},
-		"an unknown command":        {all, []string{"fly"}, `unknown command "fly"`},
-		"an unknown phase":          {all, []string{"list", "--phase", "Flying"}, "--phase Flying is not known: give some of Pending, Waiting"},
-		"an unknown order":          {all, []string{"list", "--sort-by", "luck"}, "--sort-by luck is not known"},
-		"an unknown target":         {all, []string{"list", "--target", "x"}, "--target x is neither an IP address nor a network"},
+		"no right to list":       {w.asAccount("nobody"), []string{"list"}, "you may not list LatencyJobs in the namespace " + w.namespace + ": name the right one with -n, or ask its administrator for the Role latency-operator-cli-user"},
+		"no right to see pods":   {w.asAccount("blind", mayList), []string{"report", idA}, "you may not list pods in the namespace"},
+		"no right to forward":    {w.asAccount("local", mayList, maySee, mayRequest), []string{"report", idA}, "you may not forward a port of the operator's pod"},
+		"no right to a token":    {w.asAccount("weak", mayList, maySee, mayForward), []string{"report", idA}, "you may not get a token of the service account latency-operator-reader"},
+		"no right to exec":       {w.asAccount("patient", maySee), []string{"doctor"}, "ask its administrator for the right to create pods/exec"},
+		"a wrong token":          {append(slices.Clip(all), "--token=x"), []string{"list"}, "the cluster does not accept your credentials: log in again"},
+		"no cluster":             {[]string{"--kubeconfig=/dev/null"}, []string{"list"}, "there is no cluster to ask: log in"},
+		"a cluster that is away": {[]string{"--kubeconfig=/dev/null", "--server=https://127.0.0.1:1"}, []string{"list"}, "the cluster cannot be reached: "},
+		"another namespace":      {append(slices.Clip(all), "-n", "elsewhere"), []string{"list"}, "in the namespace elsewhere"},
+		"no such job":            {all, []string{"report", "77"}, `there is no job "77" in the namespace ` + w.namespace},
+		"no such target":         {all, []string{"report", "10.9.9.9"}, "there is no job for 10.9.9.9"},
+		"a job nobody knows":     {all, []string{"report", idC}, "The database has no job with the id " + idC},
+		"two jobs":               {all, []string{"report", "0b9c3f0e"}, `2 jobs begin with "0b9c3f0e": give more of the id. They are ` + idA + " (10.1.2.3, Running), " + idB + " (10.1.2.4, Running)"},
+		"no job":                 {all, []string{"report"}, "kubectl soundcheck report: give one JOB: see kubectl soundcheck report --help"},
+		"an unknown format":      {all, []string{"report", idA, "-o", "pdf"}, "-o pdf is not known: give one of text, json, html"},
+		"an unknown flag":        {all, []string{"watch", idA, "--speed"}, "unknown flag: --speed: see kubectl soundcheck watch --help"},
+		"an unknown command":     {all, []string{"fly"}, `unknown command "fly"`},
+		"an unknown phase":       {all, []string{"list", "--phase", "Flying"}, "--phase Flying is not known: give some of Pending, Waiting"},
+		"an unknown order":       {all, []string{"list", "--sort-by", "luck"}, "--sort-by luck is not known"},
+		"an unknown target":      {all, []string{"list", "--target", "x"}, "--target x is neither an IP address nor a network"},
 	} {
 		got := w.do(c.flags, c.args...)
 		if got.code != 1 || !strings.HasPrefix(got.err, "error: ") || !strings.Contains(got.err, c.says) || strings.Count(got.err, "\n") != 1 || got.out != "" {

@@ -111,7 +111,7 @@ func (s *operatorSource) connect(ctx context.Context) (err error) {
 	namespace := s.pod.pod.Namespace
 	s.token, err = s.pod.token(ctx, func(err error) error {
 		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("you have no token of your own, and there is no service account %s in the namespace %s to get one of: install the operator's own manifests", readerAccount, namespace)
+			return fmt.Errorf("there is no service account %s in the namespace %s, with which samples are read: install the operator's own manifests", readerAccount, namespace)
 		}
 		return s.cluster.explain(err, "get a token of the service account "+readerAccount, namespace)
 	})

@@ -206,7 +206,8 @@ func (w *world) asCertificate(name string, rules ...rbacv1.PolicyRule) []string 
 // everything are the flags of somebody who may do all that the CLI can do.
 func (w *world) everything() []string {
 	w.t.Helper()
-	return w.asAccount("everything", mayList, mayRead, maySee, mayForward, mayExec)
+	w.account(readerAccount, mayRead)
+	return w.asAccount("everything", mayList, maySee, mayForward, mayRequest, mayExec)
 }
 
 // result is what a command did.

@@ -55,8 +55,8 @@ type Refusal struct {
 // Handler answers GET requests at Pattern. It is safe for concurrent use.
 type Handler struct {
 	Database Database
-	// Admit says why whoever asks may not have the samples of the job with that id; nil lets them have it. The id is what the
-	// request says, and may be anything.
+	// Admit says why whoever asks may not have the samples of the job with that id; nil lets them have it. The id is a UUID in
+	// lower case.
 	Admit func(r *http.Request, id string) *Refusal
 	Clock clock.PassiveClock
 	Log   logr.Logger
@@ -89,12 +89,13 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *Refusal {
 		w.Header().Set("Allow", http.MethodGet)
 		return &Refusal{Status: http.StatusMethodNotAllowed, Sentence: "Samples can only be read: ask with GET."}
 	}
+	// Before anybody is asked about it: what is asked about is remembered for a while.
 	id := r.PathValue("id")
-	if refusal := h.Admit(r, id); refusal != nil {
-		return refusal
-	}
 	if len(id) != 36 || uuid.Validate(id) != nil || id != strings.ToLower(id) {
 		return &Refusal{Status: http.StatusNotFound, Sentence: "There is no such job: its id is a UUID in lower case, as in the names of LatencyJobs."}
+	}
+	if refusal := h.Admit(r, id); refusal != nil {
+		return refusal
 	}
 	since, err := sinceOf(r)
 	if err != nil {
@@ -143,6 +144,9 @@ func (h *Handler) find(ctx context.Context, id string) (supabase.Job, *Refusal) 
 
 // unavailable is the answer where the database does not give what it is asked for.
 func (h *Handler) unavailable(ctx context.Context, err error) *Refusal {
+	if errors.Is(err, supabase.ErrNoHistory) {
+		return &Refusal{Status: http.StatusServiceUnavailable, Sentence: sentence(ctx, err)} // until somebody changes the database
+	}
 	wait := again
 	if answer, ok := errors.AsType[*supabase.Error](err); ok && answer.RetryAfter > 0 {
 		wait = answer.RetryAfter

@@ -179,6 +179,31 @@ func TestSamplesAndGapsComeInTheOrderOfTime(t *testing.T) {
 	s.Expect(string(body)).NotTo(Or(ContainSubstring("A-1"), ContainSubstring("a@b.c")))
 }
 
+func TestANewInstallationHasNoSamplesAndThatIsNoError(t *testing.T) {
+	s := serve(t)
+	lines, err := s.read(s.request(t.Context(), http.MethodGet, path(id)))
+	s.Expect(err).To(MatchError(io.EOF))
+	s.Expect(lines).To(BeEmpty())
+	s.sql(`revoke select on samples from service_role`)
+	res := s.request(t.Context(), http.MethodGet, path(id))
+	body, err := io.ReadAll(res.body)
+	s.Expect(err).NotTo(HaveOccurred())
+	s.Expect(res.status).To(Equal(http.StatusServiceUnavailable))
+	s.Expect(string(body)).To(HavePrefix("The database cannot tell which samples it has: "))
+	s.Expect(res.header).NotTo(HaveKey("Retry-After"), "waiting changes nothing")
+}
+
+func TestNobodyIsAskedAboutWhatIsNoId(t *testing.T) {
+	s := serve(t)
+	s.handler.Admit = func(_ *http.Request, id string) *Refusal {
+		t.Errorf("asked about %q", id)
+		return nil
+	}
+	for _, odd := range []string{"x", strings.Repeat("a", 9000), strings.ToUpper(id), "%2E%2E", id + "%2F"} {
+		s.Expect(s.request(t.Context(), http.MethodGet, path(odd)).status).To(Equal(http.StatusNotFound), odd)
+	}
+}
+
 func TestOtherRequestsAreRefusedInASentence(t *testing.T) {
 	s := serve(t)
 	s.samples(0, 0)

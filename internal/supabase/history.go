@@ -24,6 +24,9 @@ const historyJobs = 50
 // read them, or nothing proves that it sees any, since row-level security that hides all looks like a table without rows.
 var ErrNoHistory = errors.New("the database cannot tell which samples it has")
 
+// ErrNoneSeen is ErrNoHistory of a database that shows no sample of any job: it has none yet, or hides all.
+var ErrNoneSeen = fmt.Errorf("%w: it shows none at all, which may be row-level security; let the operator's role select samples", ErrNoHistory)
+
 // history reads a table that has rows for instants of jobs, in the order of the job and the instant.
 type history[T any] struct {
 	client             *Client
@@ -199,7 +202,7 @@ func (c *Client) prove(ctx context.Context) error {
 	case err != nil:
 		return err
 	case len(rows) == 0:
-		return fmt.Errorf("%w: it shows none at all, which may be row-level security; let the operator's role select samples", ErrNoHistory)
+		return ErrNoneSeen
 	}
 	c.proven.Store(true)
 	return nil
