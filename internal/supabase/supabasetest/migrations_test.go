@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +66,13 @@ func (db *database) migrate() {
 	}
 }
 
+func (db *database) migrateOptional() {
+	db.t.Helper()
+	if err := MigrateOptional(db.t.Context(), db.dsn); err != nil {
+		db.t.Fatal(err)
+	}
+}
+
 func (db *database) exec(sql string) {
 	db.t.Helper()
 	if code := db.try("", sql); code != "" {
@@ -119,7 +127,7 @@ func (db *database) shape() string {
 		union all select format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) from pg_constraint where connamespace = 'public'::regnamespace
 		union all select indexdef from pg_indexes where schemaname = 'public'
 		union all select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
-		union all select format('policy %s %s %s %s %s %s', tablename, policyname, roles, cmd, qual, with_check) from pg_policies
+		union all select format('policy %s %s %s %s %s %s %s', tablename, policyname, permissive, roles, cmd, qual, with_check) from pg_policies
 		union all select format('grants %s %s %s', relname, relrowsecurity, relacl) from pg_class where relnamespace in ('public'::regnamespace, to_regnamespace('soundcheck')) and relkind = 'r'
 		union all select format('grants %s.%s %s', attrelid::regclass, attname, attacl) from pg_attribute where attacl is not null and attrelid in (select oid from pg_class where relnamespace = 'public'::regnamespace)
 		union all select format('function %s %s %s %s', oid::regprocedure, prosecdef, proconfig, proacl) from pg_proc where pronamespace = to_regnamespace('soundcheck')
@@ -148,6 +156,64 @@ func TestMigrationsApplyToEveryStateAndAgain(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestOptionalMigrationsApplyToEveryStateAndAgain(t *testing.T) {
+	for name, prepare := range startStates {
+		t.Run(name, func(t *testing.T) {
+			db := emptyDatabase(t)
+			prepare(t, db)
+			db.migrate()
+			before := strings.Split(db.shape(), "\n")
+			db.migrateOptional()
+			once := db.shape()
+			for _, line := range before {
+				if !strings.Contains(once, line) && !strings.HasPrefix(line, "grants ") {
+					t.Errorf("gone or changed: %s", line)
+				}
+			}
+			db.migrate()
+			db.migrateOptional()
+			if diff := cmp.Diff(once, db.shape()); diff != "" {
+				t.Errorf("the second application changed something:\n%s", diff)
+			}
+		})
+	}
+}
+
+// In a hosted project the owner of the tables is no superuser.
+func TestMigrationsNeedNoSuperuser(t *testing.T) {
+	db := emptyDatabase(t)
+	db.exec(`do $$ begin if not exists (select from pg_roles where rolname = 'supabasetest_owner') then create role supabasetest_owner createrole; end if; end $$;
+		alter schema public owner to supabasetest_owner`)
+	db.exec(`do $$ begin execute format('grant create on database %I to supabasetest_owner', current_database()); end $$`)
+	for range 2 {
+		for _, m := range slices.Concat(migrations.All(), migrations.Optional()) {
+			if code := db.try("supabasetest_owner", m.SQL); code != "" {
+				t.Errorf("%s: SQLSTATE %s", m.Name, code)
+			}
+		}
+	}
+	db.exec(roleJobs)
+	db.as(operatorRole, denials[:10])
+	db.as(operatorRole, work)
+	if code := db.try("supabasetest_owner", `select soundcheck.roll_up_samples(), soundcheck.remove_old_samples()`); code != "" {
+		t.Errorf("the owner may not run the functions: SQLSTATE %s", code)
+	}
+}
+
+// A migration that has lost rights of its role, or has given it more, gives and takes them when it is applied again.
+func TestTheOperatorsRightsAreRestored(t *testing.T) {
+	db := emptyDatabase(t)
+	db.migrate()
+	db.migrateOptional()
+	want := db.shape()
+	db.exec(`grant all on jobs, samples to latency_operator; revoke select on pollers from latency_operator; drop policy latency_operator_only on jobs;
+		alter policy latency_operator_may_update on jobs using (false)`)
+	db.migrateOptional()
+	if diff := cmp.Diff(want, db.shape()); diff != "" {
+		t.Error(diff)
 	}
 }
 
