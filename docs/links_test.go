@@ -193,3 +193,18 @@ func TestWhatIsNamedIsThere(t *testing.T) {
 		}
 	}
 }
+
+func TestTheMapOfTheCodeIsWhole(t *testing.T) {
+	said := strings.Join(pages["CONTRIBUTING.md"].code, "\n")
+	for _, parent := range []string{"api", "cmd", "config", "hack", "internal"} {
+		folders, err := os.ReadDir(filepath.Join("..", parent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, folder := range folders {
+			if path := parent + "/" + folder.Name(); folder.IsDir() && !regexp.MustCompile(regexp.QuoteMeta(path)+`\b`).MatchString(said) {
+				t.Errorf("the map in CONTRIBUTING.md lacks %s", path)
+			}
+		}
+	}
+}
