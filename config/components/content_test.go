@@ -99,7 +99,7 @@ func TestThePolicyKnowsEveryPort(t *testing.T) {
 		listens = append(listens, int(port.ContainerPort))
 	}
 	g.Expect(in).To(ConsistOf(listens))
-	g.Expect(out).To(ConsistOf(53, 5353, 443, 6443, 4402))
+	g.Expect(out).To(ConsistOf(53, 5353, 443, 6443, 4402, 8000))
 }
 
 // TestPrometheusIsToldWhatOpenShiftAllows checks the ServiceMonitor with and without a service CA.
