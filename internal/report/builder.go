@@ -8,13 +8,13 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/sample"
 )
 
-// Builder makes a report of samples and gaps that come one by one. It holds 8 bytes per round-trip time and per jitter, and nothing
-// else that grows. It is not safe for concurrent use.
+// Builder makes a report of samples and gaps that come one by one. It holds 8 bytes per round-trip time and per jitter, 16 per gap and
+// per sample that was missed, lies in a run of missed ones or borders on it, and nothing else that grows. It is not safe for
+// concurrent use.
 type Builder struct {
 	report      Report
 	rtt, jitter []float64
-	// run is the run of missed samples that the newest sample belongs to.
-	run Outage
+	silence     silence
 }
 
 // NewBuilder begins a report about a job.
@@ -28,25 +28,15 @@ func (b *Builder) Sample(s Sample) {
 	if r.Samples() == 0 || s.ScheduledAt.Before(r.First) {
 		r.First = s.ScheduledAt
 	}
-	// A slot between two misses that nobody measured may have been answered: what was not seen is not called an outage. Half a
-	// cadence is for what was measured off the grid.
-	if b.run.Missed > 0 && s.ScheduledAt.Sub(r.Last) > r.Job.Cadence+r.Job.Cadence/2 {
-		b.endRun()
-	}
+	b.silence.sample(s.ScheduledAt, s.Status)
 	switch s.Status {
 	case sample.Success:
 		r.Success++
-		b.endRun()
 		b.rtt = appendFinite(b.rtt, s.RTT)
 		b.jitter = appendFinite(b.jitter, s.Jitter)
 	case sample.Missed:
 		r.Missed++
-		if b.run.Missed == 0 {
-			b.run.From = s.ScheduledAt
-		}
-		b.run.To = s.ScheduledAt
-		b.run.Missed++
-	default: // says nothing about the device: a run neither ends nor grows
+	default:
 		r.SystemError++
 	}
 	if s.ScheduledAt.After(r.Last) {
@@ -61,25 +51,20 @@ func appendFinite(to []float64, v *float64) []float64 {
 	return append(to, *v)
 }
 
-// endRun closes the run of missed samples.
-func (b *Builder) endRun() {
-	if b.run.Missed == 0 {
-		return
-	}
-	run := b.run
-	b.run = Outage{}
+// outage takes a run of missed samples.
+func (r *Report) outage(run Outage) {
 	if run.Missed >= OutageAfter {
-		b.report.Outages++
+		r.Outages++
 	}
-	run.Lasted = run.To.Sub(run.From) + b.report.Job.Cadence
-	if b.report.Outage == nil || run.Lasted > b.report.Outage.Lasted {
-		b.report.Outage = &run
+	if r.Outage == nil || run.Lasted > r.Outage.Lasted {
+		r.Outage = &run
 	}
 }
 
-// Gap adds one.
+// Gap adds one. Gaps come in any order, before or after the samples around them.
 func (b *Builder) Gap(g Gap) {
 	b.report.Unmeasured[g.Reason] += g.Slots
+	b.silence.gap(&g)
 	if longest := b.report.Gap; longest == nil || g.length() > longest.length() || g.length() == longest.length() && g.Slots > longest.Slots {
 		b.report.Gap = &g
 	}
@@ -89,7 +74,7 @@ func (g *Gap) length() time.Duration { return g.To.Sub(g.From) }
 
 // Report ends it. The builder is of no use afterwards.
 func (b *Builder) Report() *Report {
-	b.endRun()
+	b.silence.outages(&b.report.Job, b.report.outage)
 	b.report.RTT = spreadOf(b.rtt)
 	b.report.Jitter = spreadOf(b.jitter)
 	return &b.report

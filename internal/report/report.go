@@ -109,12 +109,13 @@ type Spread struct {
 	P50, P90, P95, P99 float64
 }
 
-// Outage is a run of missed samples without another between them.
+// Outage is a run of missed samples: none was answered between them, and no slot was left unmeasured. A run goes on over a changed
+// cadence.
 type Outage struct {
 	// From and To are when the first and the last of them were due.
 	From, To time.Time
 	// Missed is how many there are.
 	Missed int64
-	// Lasted is the time that they stand for: from From to To, and a cadence.
+	// Lasted is the time that they stand for: from From until the next slot after To was due.
 	Lasted time.Duration
 }
