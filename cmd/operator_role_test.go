@@ -48,7 +48,22 @@ func TestAJobIsDoneWithTheOperatorsOwnRoleAndNothingIsLostWhenItsTokenExpires(t 
 	s.stop(op)
 	s.Expect(s.text(`select count(*)::text from samples`)()).To(Equal(fmt.Sprint(s.SpreeDB.Total().Polls)), "every poll is a sample")
 	s.Expect(s.text(flaws)()).To(Equal("none"))
+	s.removeSamples(id, cancelled)
 	for _, r := range s.Gateway.Requests() {
 		s.Expect(r.Status).To(Or(BeNumerically("<", 300), Equal(http.StatusUnauthorized)), "%s %s %v", r.Method, r.Path, r.Query)
 	}
+}
+
+// removeSamples lets forty days pass, after which the jobs' samples are no longer needed: the operator has closed their books, as
+// soundcheck.jobs_to_empty knows by what it has written into the rows.
+func (s *system) removeSamples(jobs ...string) {
+	s.t.Helper()
+	s.sql(`update samples set scheduled_at = scheduled_at - interval '40 days'`)
+	s.sql(`select soundcheck.queue_job(id) from jobs`)
+	s.sql(`select soundcheck.roll_up_samples()`)
+	s.Expect(s.text(`select coalesce(string_agg(job_id::text, ' '), '') from soundcheck.jobs_to_empty('30 days')`)()).To(BeEmpty())
+	s.sql(`update jobs set started_at = started_at - interval '40 days', completed_at = completed_at - interval '40 days', last_ping_at = last_ping_at - interval '40 days'`)
+	s.sql(`select soundcheck.remove_old_samples('30 days')`)
+	s.Expect(s.text(`select count(*)::text from samples`)()).To(Equal("0"))
+	s.Expect(s.text(`select count(distinct job_id)::text from sample_rollups where job_id = any ($1)`, jobs)()).To(Equal(fmt.Sprint(len(jobs))))
 }
