@@ -136,13 +136,7 @@ func (s *suite) relay(t *testing.T) string {
 		_ = json.NewEncoder(w).Encode(targets) // a Prometheus that went away asks again
 	})
 	mux.HandleFunc("GET /pods/{name}", func(w http.ResponseWriter, r *http.Request) {
-		address, stop, err := s.forward(r.Context(), r.PathValue("name"), metricsPort)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		defer stop()
-		status, body, err := get(r.Context(), "https://"+address+"/metrics", token)
+		status, body, err := s.readMetrics(r.Context(), r.PathValue("name"), token)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return

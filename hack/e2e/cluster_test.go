@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"sync"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -29,34 +31,52 @@ func rawSelector(text string) client.ListOption {
 	return client.MatchingLabelsSelector{Selector: selector}
 }
 
-// forward makes a port of the pod reachable until stop is called, and returns its address here.
-func (s *suite) forward(ctx context.Context, pod string, port int) (address string, stop func(), err error) {
+// dial connects to a port of the pod. Each connection has a forwarder of its own, because one that ends badly takes the
+// forwarder with it.
+func (s *suite) dial(ctx context.Context, pod string, port int) (net.Conn, error) {
 	transport, upgrader, err := spdy.RoundTripperFor(s.config)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	url := s.kube.CoreV1().RESTClient().Post().Resource("pods").Namespace(s.namespace).Name(pod).SubResource("portforward").URL()
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
-	stopped, started, failed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, stopped, started, io.Discard, io.Discard)
+	stop, started, failed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, stop, started, io.Discard, io.Discard)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	go func() { failed <- forwarder.ForwardPorts() }()
 	select {
 	case <-started:
 	case err := <-failed:
-		return "", nil, fmt.Errorf("forward a port to %s: %w", pod, err)
+		return nil, fmt.Errorf("forward a port to %s: %w", pod, err)
 	case <-ctx.Done():
-		close(stopped)
-		return "", nil, ctx.Err()
+		close(stop)
+		return nil, ctx.Err()
 	}
 	ports, err := forwarder.GetPorts()
 	if err != nil {
-		close(stopped)
-		return "", nil, err
+		close(stop)
+		return nil, err
 	}
-	return fmt.Sprintf("127.0.0.1:%d", ports[0].Local), func() { close(stopped) }, nil
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", ports[0].Local))
+	if err != nil {
+		close(stop)
+		return nil, err
+	}
+	return &forwarded{Conn: conn, stop: sync.OnceFunc(func() { close(stop) })}, nil
+}
+
+// forwarded is a connection that ends its forwarder.
+type forwarded struct {
+	net.Conn
+	stop func()
+}
+
+// Close implements net.Conn.
+func (f *forwarded) Close() error {
+	defer f.stop()
+	return f.Conn.Close()
 }
 
 // account makes a service account with the roles and returns its name as a user, and a token.

@@ -71,7 +71,6 @@ func shortJobs() []shortJob {
 
 // startJobs does what the app does.
 func (s *suite) startJobs(t *testing.T) {
-	s.openDatabase(t)
 	ctx := t.Context()
 	insert := func(ip *string, cadence, minutes int) string {
 		id := uuid.NewString()

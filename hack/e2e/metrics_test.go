@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -32,12 +33,7 @@ func (s *suite) metrics(t *testing.T) {
 	g, ctx := NewWithT(t), t.Context()
 	_, stranger := s.account(t, "e2e-metrics-stranger")
 	prometheus := s.scraper(t)
-	address, stop, err := s.forward(ctx, s.onePod(t, operatorSelector).Name, metricsPort)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	url := "https://" + address + "/metrics"
+	pod := s.onePod(t, operatorSelector).Name
 	for who, tc := range map[string]struct {
 		token string
 		want  []int
@@ -47,15 +43,15 @@ func (s *suite) metrics(t *testing.T) {
 		"an invented token":          {"abc", []int{http.StatusUnauthorized, http.StatusInternalServerError}},
 		"an account without a right": {stranger, []int{http.StatusForbidden}},
 	} {
-		status, body, err := get(ctx, url, tc.token)
+		status, body, err := s.readMetrics(ctx, pod, tc.token)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(tc.want).To(ContainElement(status), "%s: %s", who, body)
 		g.Expect(body).NotTo(ContainSubstring("soundcheck_"), who)
 	}
 	// The binding is seconds old: whoever decides may not have seen it.
 	var families map[string]*dto.MetricFamily
-	g.Eventually(func() error {
-		families, err = scrape(ctx, url, prometheus)
+	g.Eventually(func() (err error) {
+		families, err = s.scrape(ctx, pod, prometheus)
 		return err
 	}).WithTimeout(patience).WithPolling(interval).Should(Succeed())
 
@@ -78,7 +74,7 @@ func (s *suite) metrics(t *testing.T) {
 	t.Logf("%d families of metrics, %d of them soundcheck_*", len(families), ours)
 
 	// The Service leads there too. The API server, which stands between, passes no token on.
-	err = s.kube.CoreV1().RESTClient().Get().Namespace(s.namespace).Resource("services").Name("https:" + metricsService + ":https").SubResource("proxy").
+	err := s.kube.CoreV1().RESTClient().Get().Namespace(s.namespace).Resource("services").Name("https:" + metricsService + ":https").SubResource("proxy").
 		Suffix("metrics").Do(ctx).Error()
 	g.Expect(apierrors.IsUnauthorized(err)).To(BeTrue(), "through the Service: %v", err)
 }
@@ -105,16 +101,19 @@ func (s *suite) scraperBinding() *rbacv1.ClusterRoleBinding {
 	}
 }
 
-// get asks without looking at the certificate, which the operator has signed itself.
-func get(ctx context.Context, url, token string) (status int, body string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// readMetrics asks a pod without looking at the certificate, which the operator has signed itself.
+func (s *suite) readMetrics(ctx context.Context, pod, token string) (status int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://localhost/metrics", nil)
 	if err != nil {
 		return 0, "", err
 	}
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	c := &http.Client{Transport: &http.Transport{
+		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dial(ctx, pod, metricsPort) },
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
+	}}
 	resp, err := c.Do(req)
 	if err != nil {
 		return 0, "", err
@@ -124,13 +123,13 @@ func get(ctx context.Context, url, token string) (status int, body string, err e
 	return resp.StatusCode, string(b), err
 }
 
-func scrape(ctx context.Context, url, token string) (map[string]*dto.MetricFamily, error) {
-	status, body, err := get(ctx, url, token)
+func (s *suite) scrape(ctx context.Context, pod, token string) (map[string]*dto.MetricFamily, error) {
+	status, body, err := s.readMetrics(ctx, pod, token)
 	if err != nil {
 		return nil, err
 	}
 	if status != http.StatusOK {
-		return nil, fmt.Errorf("%s: status %d: %s", url, status, body)
+		return nil, fmt.Errorf("status %d: %s", status, body)
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	return parser.TextToMetricFamilies(strings.NewReader(body))

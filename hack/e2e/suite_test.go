@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
@@ -41,8 +42,7 @@ type suite struct {
 	client client.Client
 	scheme *runtime.Scheme
 
-	database string // connection string, through a forwarded port
-	jobs     jobs
+	jobs jobs
 
 	scraperToken string
 	// failed tells whether any part failed.
@@ -102,6 +102,7 @@ func (s *suite) connect(t *testing.T) {
 	if err != nil {
 		t.Fatalf("no cluster: set KUBECONFIG: %s", err)
 	}
+	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard()) // what port-forwarding says of pods that go away
 	config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
 	s.config, s.scheme = config, runtime.NewScheme()
