@@ -11,6 +11,9 @@
 --   sample_gaps  read; add, change and remove, for real_polling jobs
 --   pollers      read; add and change; remove rows that nobody has written for a day
 --
+-- Functions of the schema public are for everybody unless the app takes them away from public: this role may call those that anon may.
+-- Applying this names those among them that act with the rights of their owner.
+--
 -- Samples of simulated jobs can be read: a browser made them up, and a policy would have to look into jobs for every row that is
 -- read. Triggers of the app's own on these tables run as this role: if one does what the role may not, make its function
 -- security definer.
@@ -35,9 +38,11 @@ begin
   exception when duplicate_object or unique_violation then
     null; -- applied before, maybe to another database of the server
   end;
-  if exists (select from pg_catalog.pg_roles where rolname = 'latency_operator' and (rolsuper or rolbypassrls or rolcreaterole)) then
+  if exists (select from pg_catalog.pg_roles where rolname = 'latency_operator'
+      and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication or rolcanlogin))
+    or exists (select from pg_catalog.pg_auth_members where member = 'latency_operator'::regrole) then
     raise exception 'the role latency_operator exists and may do more than it should'
-      using hint = 'Drop the role, or take superuser, bypassrls and createrole away from it, and apply this migration again.';
+      using hint = 'Drop the role, or take its attributes (superuser, bypassrls, createrole, createdb, replication, login) and its memberships in other roles away from it, and apply this migration again.';
   end if;
   grant latency_operator to authenticator;
   alter role latency_operator set statement_timeout = '8s'; -- the operator gives up after 15 s
@@ -72,6 +77,24 @@ begin
     execute format('grant %s (%s) on public.%I to latency_operator', want.privilege, columns, want.tab);
   end loop;
   grant delete on public.sample_gaps, public.pollers to latency_operator;
+
+  select string_agg(a.attname, ', ') into columns from pg_catalog.pg_attribute a
+    where a.attrelid = 'public.jobs'::regclass and a.attnum > 0 and not a.attisdropped
+      and a.attname in ('account_number', 'notification_email', 'requester_id')
+      and has_column_privilege('latency_operator', 'public.jobs', a.attname, 'select');
+  if columns is not null then
+    raise exception 'everybody may read % of public.jobs, and so the operator may', columns
+      using hint = 'Revoke select on public.jobs from public, grant it to those who need it, and apply this migration again.';
+  end if;
+
+  -- Functions are for everybody unless somebody takes them away, and these run with the rights of their owner.
+  select string_agg(p.oid::regprocedure::text, ', ' order by p.proname) into columns from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.prosecdef and p.prorettype <> 'trigger'::regtype
+      and has_function_privilege('latency_operator', p.oid, 'execute');
+  if columns is not null then
+    raise notice 'like everybody with the publishable key, the operator may call these functions, which act for their owners: %', columns
+      using hint = 'Revoke execute on them from public, and grant it to those who need it.';
+  end if;
 end
 $$;
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -179,41 +178,6 @@ func TestOptionalMigrationsApplyToEveryStateAndAgain(t *testing.T) {
 				t.Errorf("the second application changed something:\n%s", diff)
 			}
 		})
-	}
-}
-
-// In a hosted project the owner of the tables is no superuser.
-func TestMigrationsNeedNoSuperuser(t *testing.T) {
-	db := emptyDatabase(t)
-	db.exec(`do $$ begin if not exists (select from pg_roles where rolname = 'supabasetest_owner') then create role supabasetest_owner createrole; end if; end $$;
-		alter schema public owner to supabasetest_owner`)
-	db.exec(`do $$ begin execute format('grant create on database %I to supabasetest_owner', current_database()); end $$`)
-	for range 2 {
-		for _, m := range slices.Concat(migrations.All(), migrations.Optional()) {
-			if code := db.try("supabasetest_owner", m.SQL); code != "" {
-				t.Errorf("%s: SQLSTATE %s", m.Name, code)
-			}
-		}
-	}
-	db.exec(roleJobs)
-	db.as(operatorRole, denials[:10])
-	db.as(operatorRole, work)
-	if code := db.try("supabasetest_owner", `select soundcheck.roll_up_samples(), soundcheck.remove_old_samples()`); code != "" {
-		t.Errorf("the owner may not run the functions: SQLSTATE %s", code)
-	}
-}
-
-// A migration that has lost rights of its role, or has given it more, gives and takes them when it is applied again.
-func TestTheOperatorsRightsAreRestored(t *testing.T) {
-	db := emptyDatabase(t)
-	db.migrate()
-	db.migrateOptional()
-	want := db.shape()
-	db.exec(`grant all on jobs, samples to latency_operator; revoke select on pollers from latency_operator; drop policy latency_operator_only on jobs;
-		alter policy latency_operator_may_update on jobs using (false)`)
-	db.migrateOptional()
-	if diff := cmp.Diff(want, db.shape()); diff != "" {
-		t.Error(diff)
 	}
 }
 
@@ -408,24 +372,5 @@ func TestAnInterruptedIndexBuildIsNamed(t *testing.T) {
 	err := Migrate(t.Context(), db.dsn)
 	if err == nil || !strings.Contains(err.Error(), "samples_job_id_scheduled_at_key is invalid") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestRolesOfManyDatabasesAtOnce(t *testing.T) {
-	var dsns []string
-	for range 8 {
-		server, name := pgtest.Database(t)
-		dsns = append(dsns, server.URL(name))
-	}
-	for range 5 {
-		failed := make(chan error, len(dsns))
-		for _, dsn := range dsns {
-			go func() { failed <- CreateRoles(t.Context(), dsn) }()
-		}
-		for range dsns {
-			if err := <-failed; err != nil {
-				t.Error(err)
-			}
-		}
 	}
 }

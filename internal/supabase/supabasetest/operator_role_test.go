@@ -127,11 +127,11 @@ var work = []step{
 	{name: "close a cancelled job", sql: `update jobs set total_samples = 5, monitor_message = 'Cancelled' where id = '` + endedJob + `' and status = 'cancelled'`},
 }
 
-// as runs steps as the operator's role.
-func (db *database) as(role string, steps []step) {
+// asOperator runs steps as the operator's role.
+func (db *database) asOperator(steps []step) {
 	db.t.Helper()
 	for _, s := range steps {
-		if got := db.try(role, s.sql); got != s.code {
+		if got := db.try(operatorRole, s.sql); got != s.code {
 			db.t.Errorf("%s: SQLSTATE %q, want %q", s.name, got, s.code)
 		}
 		if s.check == "" {
@@ -153,8 +153,8 @@ func TestTheOperatorsRoleMayDoItsWorkAndNothingElse(t *testing.T) {
 			db.exec(`delete from jobs`)
 			db.exec(roleJobs)
 			db.exec(elsewhere)
-			db.as(operatorRole, denials)
-			db.as(operatorRole, work)
+			db.asOperator(denials)
+			db.asOperator(work)
 		})
 	}
 }
