@@ -41,14 +41,19 @@ func (s *suite) rollingUpdate(t *testing.T) {
 		if _, _, err := s.kubectlRun(ctx, "-n", s.namespace, "patch", s.workload(t), "-p", string(patch)); err != nil {
 			return err
 		}
-		_, _, err := s.kubectlRun(ctx, "-n", s.namespace, "rollout", "status", s.workload(t), "--timeout=2m")
-		return err
+		return s.rolledOut(ctx, s.workload(t))
 	}, before)
 	limit := 0
 	if strings.HasPrefix(s.workload(t), "statefulset") {
 		limit = unmeasuredLimit // the pod goes before its successor comes
 	}
 	s.costs(t, "a rolling update", gaps, limit)
+}
+
+// rolledOut waits until there are only pods of the newest template.
+func (s *suite) rolledOut(ctx context.Context, workload string) error {
+	_, _, err := s.kubectlRun(ctx, "-n", s.namespace, "rollout", "status", workload, "--timeout=2m")
+	return err
 }
 
 // podDeletedByForce is `kubectl delete pod --force`: the pod has a second or two to end.

@@ -15,6 +15,7 @@ import (
 func (s *suite) replicas(t *testing.T) {
 	g, ctx := NewWithT(t), t.Context()
 	s.apply(t, "demo", "replicas")
+	g.Expect(s.rolledOut(ctx, s.workload(t))).To(Succeed())
 	pods := s.readyPods(t, operatorSelector, 2)
 	g.Eventually(func() (int, error) {
 		return query[int](ctx, s, `select count(*) from pollers where jobs > 0 and last_seen_at > now() - interval '15 seconds' and id = any ($1)`, names(pods))
