@@ -12,7 +12,8 @@ COPY api api
 COPY cmd cmd
 COPY controllers controllers
 COPY internal internal
-ARG TARGETOS TARGETARCH
+ARG TARGETOS
+ARG TARGETARCH
 ENV CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH GOFLAGS="-trimpath -buildvcs=false"
 
 FROM builder AS build-simulator

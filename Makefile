@@ -170,7 +170,8 @@ docker-build: ## Build the image IMG.
 	@$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) --tag $(IMG) .
 
 # With podman: podman build --platform $PLATFORMS --timestamp $SOURCE_DATE_EPOCH --build-arg VERSION=$VERSION --manifest $IMG .
-# and podman manifest push --all $IMG. Docker takes SOURCE_DATE_EPOCH from the environment.
+# and podman manifest push --all $IMG; before podman 4.5, with --build-arg BUILDPLATFORM=linux/amd64 or whatever this machine is.
+# Docker takes SOURCE_DATE_EPOCH from the environment.
 PLATFORMS ?= linux/amd64,linux/arm64,linux/ppc64le,linux/s390x
 
 .PHONY: docker-buildx
