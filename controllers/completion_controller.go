@@ -75,8 +75,9 @@ type CompletionReconciler struct {
 	// KeepsGaps tells whether the database has a place for slots without a sample.
 	KeepsGaps func() bool
 
-	log  logr.Logger
-	bell *bell
+	log   logr.Logger
+	bell  *bell
+	turns turns
 }
 
 // SetupWithManager registers the reconciler. It is woken by the LatencyJob reconciler.
@@ -116,6 +117,11 @@ func (r *CompletionReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if !d.close || job.Spec.State == v1alpha1.StateRunning && !r.Peers.Delivered(gridOf(&job.Spec).End()) {
 		return ctrl.Result{RequeueAfter: r.wait(e, longestWait)}, nil
 	}
+	done, ok := r.turns.take(r.size(e))
+	if !ok {
+		return ctrl.Result{RequeueAfter: settleEvery}, nil
+	}
+	defer done()
 	state, err := r.settle(ctx, &job, e)
 	switch {
 	case err != nil:
@@ -126,6 +132,14 @@ func (r *CompletionReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	r.log.Info("Job ended", "job", job.Spec.JobID, "as", state)
 	r.Statuses.mark(e, job.Name, urgent)
 	return ctrl.Result{}, nil
+}
+
+// size is how many samples a job has at most, as far as is known: those in its ledger, or as many as it has slots.
+func (r *CompletionReconciler) size(e *entry) int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	account := e.ledger.Account()
+	return max(account.Totals.Samples(), e.grid.Slots())
 }
 
 // wait is how soon a job that is over is looked at again: the longer ago that was the later, because in an outage of hours
@@ -240,7 +254,10 @@ func over(row *supabase.Job, e *entry, grid schedule.Grid) time.Time {
 func (r *CompletionReconciler) balance(ctx context.Context, job *v1alpha1.LatencyJob, e *entry, over time.Time, cut bool) (*ledger.Balance, *v1alpha1.JobReport, error) {
 	id := job.Name
 	var count ledger.Count
-	found := newFindings(&job.Spec, over)
+	e.mu.Lock()
+	expected := e.ledger.Account().Totals
+	e.mu.Unlock()
+	found := newFindings(&job.Spec, over, &expected)
 	err := r.Finisher.EachSample(ctx, id, func(stored supabase.Stored) {
 		s := sampleOf(&stored)
 		count.Add(s)

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,9 +12,30 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/sample"
 )
 
-// maxReported is how many samples of a job a report is made of at most: its percentiles need all round-trip times at once, which is
-// 16 MB then. A job with a slot each second has as many after 11 days.
+// maxReported is how many samples of a job a report is made of at most: its percentiles need all round-trip times at once. A job with
+// a slot each second has as many after 11 days. They take 16 MB, and 27 MB if every third one was missed (BenchmarkReport); more for a
+// while if the ledger did not know of them.
 const maxReported = 1_000_000
+
+// manySamples is how many samples make a job a large one, whose books are closed while no other large one's are: eight workers, each
+// with a report of the most samples, would need more memory than the operator asks for. Seven of this many beside it need 19 MB.
+const manySamples = 100_000
+
+// turns lets one large job in at a time.
+type turns struct{ taken sync.Mutex }
+
+// take asks for a turn of a job with so many samples or slots. Unless it is ok, another large one has it; the caller may ask again
+// later, and does not wait, so that large jobs hold up no small ones. done gives the turn back.
+func (t *turns) take(samples int64) (done func(), ok bool) {
+	switch {
+	case samples <= manySamples:
+		return func() {}, true
+	case t.taken.TryLock():
+		return t.taken.Unlock, true
+	default:
+		return nil, false
+	}
+}
 
 // findings collects what status.report is made of, from what is read when the books of a job are closed: nothing is read for it.
 type findings struct {
@@ -21,11 +43,16 @@ type findings struct {
 	left    int
 }
 
-func newFindings(spec *v1alpha1.LatencyJobSpec, over time.Time) *findings {
+// newFindings begins with nothing. What is expected need not come: it says how much room is made.
+func newFindings(spec *v1alpha1.LatencyJobSpec, over time.Time, expected *ledger.Totals) *findings {
 	grid := gridOf(spec)
-	return &findings{left: maxReported, builder: report.NewBuilder(report.Job{
+	f := &findings{left: maxReported, builder: report.NewBuilder(report.Job{
 		ID: spec.JobID, Target: spec.TargetIP, Cadence: grid.Cadence, Duration: grid.Duration, StartedAt: grid.Start, EndedAt: over,
 	})}
+	if expected.Samples() <= maxReported {
+		f.builder.Grow(expected.Success, expected.Missed)
+	}
+	return f
 }
 
 // add takes a sample, in the order in which they were due. One of somebody else, who keeps no schedule, belongs to no slot: it is in

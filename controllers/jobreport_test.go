@@ -46,7 +46,16 @@ func samplesOf(outcomes string) (samples []sample.Sample) {
 
 // found is what was found of such a job.
 func found(samples []sample.Sample) *findings {
-	f := newFindings(specOf(nil), start.Add(time.Minute))
+	var expected ledger.Totals
+	for i := range samples {
+		switch samples[i].Status {
+		case sample.Success:
+			expected.Success++
+		case sample.Missed:
+			expected.Missed++
+		}
+	}
+	f := newFindings(specOf(nil), start.Add(time.Minute), &expected)
 	for i := range samples {
 		f.add(&samples[i])
 	}
@@ -85,7 +94,7 @@ func TestWhatIsAbsentInAReport(t *testing.T) {
 	if r := found(samplesOf("--")).report([]ledger.Gap{{Stretch: ledger.Stretch{Slots: 2}, Reason: ledger.NoTarget}}); r != nil {
 		t.Errorf("a job without samples has a report: %+v", r)
 	}
-	f := newFindings(specOf(nil), start)
+	f := newFindings(specOf(nil), start, &ledger.Totals{})
 	s := sample.Sample{ScheduledAt: start, Status: sample.Success, RTT: new(20.0)}
 	for range maxReported {
 		f.add(&s)
@@ -96,6 +105,26 @@ func TestWhatIsAbsentInAReport(t *testing.T) {
 	}
 	if f.add(&s); f.builder != nil || f.report(nil) != nil {
 		t.Error("one sample more, and they are still held")
+	}
+}
+
+func TestLargeJobsTakeTurnsAndHoldUpNoSmallOne(t *testing.T) {
+	var turns turns
+	first, ok := turns.take(manySamples + 1)
+	if !ok {
+		t.Fatal("the first large job has no turn")
+	}
+	if _, ok := turns.take(maxReported); ok {
+		t.Error("two large jobs at a time")
+	}
+	for range 2 {
+		if _, ok := turns.take(manySamples); !ok {
+			t.Error("a small job waits for a large one")
+		}
+	}
+	first()
+	if _, ok := turns.take(maxReported); !ok {
+		t.Error("nobody has the turn, and it is not given")
 	}
 }
 
@@ -185,9 +214,12 @@ func TestACRDFromBeforeReportsCostsNothingButThese(t *testing.T) {
 
 // What reports cost beside the closing that they are made in: 50,000 jobs of an hour with a slot every ten seconds end 14 in a second.
 func BenchmarkReport(b *testing.B) {
-	for _, n := range []int{360, 3600, 60_480} {
-		samples := samplesOf(strings.Repeat("ssssssssms", n/10))
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+	for _, c := range []struct {
+		n  int
+		of string
+	}{{360, "ssssssssms"}, {3600, "ssssssssms"}, {60_480, "ssssssssms"}, {maxReported, "ssssssssms"}, {maxReported, "s"}, {maxReported, "m"}, {maxReported, "sms"}} {
+		samples := samplesOf(strings.Repeat(c.of, c.n/len(c.of)))
+		b.Run(fmt.Sprintf("%d/%s", c.n, c.of), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				found(samples).report(nil)

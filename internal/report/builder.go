@@ -22,6 +22,13 @@ func NewBuilder(job Job) *Builder {
 	return &Builder{report: Report{Job: job, Unmeasured: map[string]int64{}}}
 }
 
+// Grow makes room for so many answers and so many missed samples to come, so that none is moved when more come.
+func (b *Builder) Grow(answers, misses int64) {
+	b.rtt = slices.Grow(b.rtt, int(answers))
+	b.jitter = slices.Grow(b.jitter, int(answers))
+	b.silence.moments = slices.Grow(b.silence.moments, int(min(3*misses, answers+misses))) // each may have an answer on both sides
+}
+
 // Sample adds one. Samples come in the order in which they were due; one that does not is counted, and tells of an outage what it can.
 func (b *Builder) Sample(s Sample) {
 	r := &b.report
@@ -57,7 +64,8 @@ func (r *Report) outage(run Outage) {
 		r.Outages++
 	}
 	if r.Outage == nil || run.Lasted > r.Outage.Lasted {
-		r.Outage = &run
+		longest := run // only the longest is worth an allocation
+		r.Outage = &longest
 	}
 }
 
