@@ -35,11 +35,14 @@ func storeFrom(run func(sql string), begin time.Time, rounds int) {
 }
 
 // What the optional migrations cost at 500 samples a second. One run is:
+//
 //   - store: five minutes of samples, as service_role without the trigger of the rollups, with it, and as the operator's role with it;
+//
 //   - roll-up: what soundcheck.roll_up_samples() has to do every five minutes, for all jobs;
+//
 //   - remove: one run of soundcheck.remove_old_samples(), 50,000 samples.
 //
-//	go test ./internal/supabase/supabasetest -run XXX -bench Optional -benchtime 3x -timeout 60m
+//     go test ./internal/supabase/supabasetest -run XXX -bench Optional -benchtime 3x -timeout 60m
 func BenchmarkOptional(b *testing.B) {
 	server, name := pgtest.Database(b)
 	dsn := server.URL(name)
