@@ -40,7 +40,8 @@ func reportOf(phase v1alpha1.JobPhase, problem string, start time.Time, account 
 	}
 }
 
-// reportOfEnd is what the technician should read about a job that is over.
+// reportOfEnd is what the technician should read about a job that is over. By its first word the optional SQL that removes old
+// samples knows that the books are closed: see soundcheck.jobs_to_empty.
 func reportOfEnd(state v1alpha1.JobState, account *ledger.Account) supabase.Report {
 	said := map[v1alpha1.JobState]string{
 		v1alpha1.StateCompleted: "Over",
