@@ -3,9 +3,11 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -33,6 +35,8 @@ const (
 	StatusOwner = "latency-operator"
 	// undeliveredCheck is how soon a status is looked at again that says that samples wait for their delivery.
 	undeliveredCheck = 15 * time.Second
+	// oldCRDFor is how long no report is sent after the CRD turned out to have none.
+	oldCRDFor = time.Minute
 	// lastWriters is how many statuses are written at once at the end of the process.
 	lastWriters = 16
 )
@@ -53,8 +57,12 @@ type StatusReconciler struct {
 	// Budget holds the status writes per second.
 	Budget *rate.Limiter
 
-	bell   *bell
-	oldCRD sync.Once // told about
+	bell *bell
+	// oldCRD is about a CRD that has no report: whether that was told, and until when it is not tried again, if it was.
+	oldCRD struct {
+		told  sync.Once
+		until atomic.Pointer[time.Time]
+	}
 }
 
 // SetupWithManager registers the reconciler. It is only ever woken by mark.
@@ -126,19 +134,18 @@ func (r *StatusReconciler) write(ctx context.Context, key types.NamespacedName, 
 	if !differs {
 		return waits, nil
 	}
-	if budget != nil {
-		if err := budget(ctx); err != nil {
-			e.dirty.Store(true)
-			return false, nil //nolint:nilerr // the process is stopping: Flush writes what is left
-		}
-	}
-	err = r.apply(ctx, &job, &status)
+	err = r.send(ctx, &job, &status, budget)
 	if err != nil && strings.Contains(err.Error(), ".status.report: field not declared in schema") {
-		r.oldCRD.Do(func() {
-			logr.FromContextOrDiscard(ctx).Info("LatencyJobs get no report, because their CRD is older than the operator: apply config/crd")
-		})
+		r.reportRefused(ctx)
 		status.Report = nil
-		err = r.apply(ctx, &job, &status)
+		if sameStatus(&job.Status, &status) {
+			return waits, nil
+		}
+		err = r.send(ctx, &job, &status, budget)
+	}
+	if errors.Is(err, errStopping) {
+		e.dirty.Store(true)
+		return false, nil // Flush writes what is left
 	}
 	if err != nil {
 		if apierrors.IsNotFound(err) {
@@ -156,6 +163,31 @@ func (r *StatusReconciler) write(ctx context.Context, key types.NamespacedName, 
 		r.Recorder.Eventf(&job, nil, t.kind, t.reason, "Measure", "%s", t.note)
 	}
 	return waits, nil
+}
+
+// errStopping says that a status was not sent, because the process is stopping.
+var errStopping = errors.New("the process is stopping")
+
+// send is apply, once the budget lets it.
+func (r *StatusReconciler) send(ctx context.Context, job *latencyv1alpha1.LatencyJob, status *latencyv1alpha1.LatencyJobStatus, budget func(context.Context) error) error {
+	if budget != nil && budget(ctx) != nil {
+		return errStopping
+	}
+	return r.apply(ctx, job, status)
+}
+
+// reportRefused takes note that the CRD has no report: none is sent for a while.
+func (r *StatusReconciler) reportRefused(ctx context.Context) {
+	r.oldCRD.told.Do(func() {
+		logr.FromContextOrDiscard(ctx).Info("LatencyJobs get no report, because their CRD is older than the operator: apply config/crd")
+	})
+	r.oldCRD.until.Store(new(r.Clock.Now().Add(oldCRDFor)))
+}
+
+// takesReports tells whether the CRD is to be tried with a report.
+func (r *StatusReconciler) takesReports() bool {
+	until := r.oldCRD.until.Load()
+	return until == nil || !r.Clock.Now().Before(*until)
 }
 
 // picture computes the status of a job as it stands, and tells whether it says anything new.
@@ -181,6 +213,9 @@ func (r *StatusReconciler) picture(e *entry, job *latencyv1alpha1.LatencyJob) (l
 		delivery: r.Delivery(),
 		sequence: r.Outbox.Highest(job.Spec.JobID),
 	}, now)
+	if !r.takesReports() {
+		status.Report = nil
+	}
 	return status, !sameStatus(&job.Status, &status)
 }
 
