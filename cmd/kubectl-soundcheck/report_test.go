@@ -129,7 +129,9 @@ func TestWhatIsMissingIsSaidInASentence(t *testing.T) {
 		}
 	}
 	w.kubelet.setListener("")
-	w.Expect(w.do(all, "report", idA).err).To(ContainSubstring("the operator does not serve samples in pod latency-operator-0: it needs --metrics-bind-address=:8443"))
+	// The reason and the end of its stream race each other: it may take a second try to read it.
+	w.Eventually(func() string { return w.do(all, "report", idA).err }, patience).
+		Should(ContainSubstring("the operator does not serve samples in pod latency-operator-0: it needs --metrics-bind-address=:8443"))
 	w.removeOperators()
 	w.Expect(w.do(all, "report", idA).err).To(ContainSubstring("no operator runs in the namespace " + w.namespace))
 	w.operator("latency-operator-1", "ImagePullBackOff")

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	"github.com/moby/spdystream"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/klog/v2"
@@ -48,7 +49,10 @@ func (h *heard) Error(err error, _ string, _ ...any) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.newest = strings.Join(strings.Fields(err.Error()), " ")
+	// That a stream was reset is what follows from the reason, which may have come before.
+	if text := strings.Join(strings.Fields(err.Error()), " "); h.newest == "" || text != spdystream.ErrReset.Error() {
+		h.newest = text
+	}
 }
 
 // WithValues implements logr.LogSink.
@@ -134,10 +138,10 @@ func (t *tunnel) broken(err error, pod string) error {
 	switch {
 	case strings.Contains(said, "connection refused"):
 		return fmt.Errorf("%w in pod %s: it needs --metrics-bind-address=:%d, with TLS", errNotReachable, pod, defaultPort)
+	case said == spdystream.ErrReset.Error(), said == "" && errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: pod %s hung up: try again", errNotReachable, pod)
 	case said != "":
 		return fmt.Errorf("%w: pod %s: %s", errNotReachable, pod, said)
-	case errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: pod %s hung up: try again", errNotReachable, pod)
 	default:
 		return fmt.Errorf("%w: pod %s: %w", errNotReachable, pod, err)
 	}
