@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/soundcheck-io/latency-operator/internal/doctor"
 	"github.com/soundcheck-io/latency-operator/internal/stack"
 	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest"
 )
@@ -23,12 +24,13 @@ func TestAJobIsDoneWithTheOperatorsOwnRoleAndNothingIsLostWhenItsTokenExpires(t 
 		claims := map[string]any{"role": "latency_operator", "exp": time.Now().Add(expires).Unix()}
 		s.Expect(os.WriteFile(file, []byte(s.Gateway.Token(claims)), 0o600)).To(Succeed())
 	}
-	token(time.Hour)
+	token(90 * 24 * time.Hour)
 	_, err := built() // before the job begins
 	s.Expect(err).NotTo(HaveOccurred())
 	id := s.start("10.0.0.1", 0)
 	cancelled := s.start("10.0.0.2", 0)
-	op := s.operate(map[string]string{"SUPABASE_SERVICE_ROLE_KEY": s.Gateway.PublishableKey(), "SUPABASE_ACCESS_TOKEN_FILE": file})
+	env := map[string]string{"SUPABASE_SERVICE_ROLE_KEY": s.Gateway.PublishableKey(), "SUPABASE_ACCESS_TOKEN_FILE": file}
+	op := s.operate(env)
 	s.Eventually(s.text(`select (count(distinct job_id) = 2)::text from samples`)).Should(Equal("true"))
 
 	token(-time.Hour)
@@ -36,7 +38,7 @@ func TestAJobIsDoneWithTheOperatorsOwnRoleAndNothingIsLostWhenItsTokenExpires(t 
 	polls := s.SpreeDB.Total().Polls
 	s.Eventually(func() int { return s.SpreeDB.Total().Polls }).Should(BeNumerically(">", polls+3))
 	s.sql(`update jobs set status = 'cancelled', completed_at = now() where id = $1`, cancelled)
-	token(time.Hour)
+	token(90 * 24 * time.Hour)
 	s.Eventually(s.eventReasons).Should(ContainElement("Recovered"))
 
 	s.Eventually(s.text(`select status || ' ' || monitor_state || (total_samples = (select count(*) from samples where job_id = jobs.id)) from jobs where id = $1`, id), "90s").
@@ -48,6 +50,10 @@ func TestAJobIsDoneWithTheOperatorsOwnRoleAndNothingIsLostWhenItsTokenExpires(t 
 	s.stop(op)
 	s.Expect(s.text(`select count(*)::text from samples`)()).To(Equal(fmt.Sprint(s.SpreeDB.Total().Polls)), "every poll is a sample")
 	s.Expect(s.text(flaws)()).To(Equal("none"))
+	_, found := s.doctor(env)
+	for _, name := range []string{"key", "schema", "permissions", "rows"} {
+		s.Expect(found[name].Status).To(Equal(doctor.OK), "%s: %s", name, found[name].Found)
+	}
 	s.removeSamples(id, cancelled)
 	for _, r := range s.Gateway.Requests() {
 		s.Expect(r.Status).To(Or(BeNumerically("<", 300), Equal(http.StatusUnauthorized)), "%s %s %v", r.Method, r.Path, r.Query)

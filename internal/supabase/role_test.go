@@ -2,6 +2,7 @@ package supabase
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -95,6 +96,30 @@ func TestTheOperatorsRoleMayMakeEveryRequest(t *testing.T) {
 		}, `select status || ' ' || total_samples || ' ' || monitor_message from jobs where id = '` + idB + `'`, "cancelled 7 Cancelled"},
 		{"heartbeat", func() error { return c.Heartbeat(t.Context(), Poller{ID: "a", SeenAt: now, Version: "v1"}) }, `select version from pollers`, "v1"},
 		{"heartbeat again", func() error { return c.Heartbeat(t.Context(), Poller{ID: "a", SeenAt: now, Version: "v2"}) }, `select version from pollers`, "v2"},
+		{"find jobs", func() error {
+			return twoJobs(c.JobsBetween(t.Context(), idA, idB, 10))
+		}, "", ""},
+		{"find the newest job of a target", func() error {
+			_, err := c.NewestJob(t.Context(), netip.MustParseAddr("10.1.2.3"))
+			return err
+		}, "", ""},
+		{"read each gap", func() error { return c.EachGap(t.Context(), idA, time.Time{}, func(sample.Gap) {}) }, "", ""},
+		{"reach the project", func() error { _, err := c.Reach(t.Context()); return err }, "", ""},
+		{"see that no samples are hidden", func() error {
+			hidden, err := c.HidesSamples(t.Context())
+			if err == nil && hidden != "" {
+				err = errors.New("they are of " + hidden)
+			}
+			return err
+		}, "", ""},
+		{"read what operators say", func() error { _, err := c.Pollers(t.Context()); return err }, "", ""},
+		{"try each right", func() error {
+			var errs []error
+			for _, right := range c.Schema().Rights() {
+				errs = append(errs, c.Try(t.Context(), right))
+			}
+			return errors.Join(errs...)
+		}, "", ""},
 		{"forget pollers", func() error {
 			p.exec(`insert into pollers (id, last_seen_at, version) values ('b', now() - interval '8 days', 'v0')`)
 			return c.ForgetPollers(t.Context(), "a", now.Add(-7*24*time.Hour))
