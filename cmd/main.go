@@ -4,13 +4,14 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime/debug"
 
 	"github.com/go-logr/logr"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/soundcheck-io/latency-operator/internal/build"
 )
 
 // version is set when the binary is linked.
@@ -55,13 +56,4 @@ func newLogger(opts *options) logr.Logger {
 	return zap.New(zap.UseDevMode(opts.LogFormat == "console"), zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel))
 }
 
-// buildVersion is the version that was linked in, else that of the module, else dev.
-func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "dev"
-}
+func buildVersion() string { return build.Version(version) }

@@ -8,13 +8,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/go-logr/logr"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/klog/v2"
+
+	"github.com/soundcheck-io/latency-operator/internal/build"
 )
 
 // version is set when the binary is linked.
@@ -64,13 +65,4 @@ func run(ctx context.Context, args []string, streams genericiooptions.IOStreams)
 	return 0
 }
 
-// buildVersion is the version that was linked in, else that of the module, else dev.
-func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "dev"
-}
+func buildVersion() string { return build.Version(version) }
