@@ -57,7 +57,7 @@ func (s *Subject) tiles() []tile {
 	judged := r.Success + r.Missed
 	rtt, tail, jitter := tile{"RTT median", "–", "no answers"}, tile{"RTT p95", "–", "no answers"}, tile{"Jitter", "–", "no pairs of answers"}
 	if t := r.RTT; t != nil {
-		rtt.Figure, rtt.Note = report.Millis(t.P50), counted(t.Count, "answer")
+		rtt.Figure, rtt.Note = report.Millis(t.P50), report.Counted(t.Count, "answer")
 		tail.Figure, tail.Note = report.Millis(t.P95), "longest "+report.Millis(t.Max)
 	}
 	if t := r.Jitter; t != nil {
@@ -65,7 +65,7 @@ func (s *Subject) tiles() []tile {
 	}
 	return []tile{
 		{"Loss", report.Percent(r.Missed, judged), fmt.Sprintf("%d of %d polls", r.Missed, judged)},
-		{"Longest silence", longestSilence(s), counted(r.Outages, "outage")},
+		{"Longest silence", longestSilence(s), report.Counted(r.Outages, "outage")},
 		rtt, tail, jitter,
 		{"Errors", report.Percent(r.SystemError, r.Samples()), fmt.Sprintf("%d of %d polls", r.SystemError, r.Samples())},
 		{"Completeness", report.Percent(r.Samples(), r.Due(s.AsOf)), fmt.Sprintf("%d of %d slots", r.Samples(), r.Due(s.AsOf))},

@@ -5,7 +5,6 @@ package render
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -121,41 +120,15 @@ func (s *Subject) interruptions() (rows []row) {
 	r := s.Report
 	rows = append(rows, row{"Outages", fmt.Sprint(r.Outages), fmt.Sprintf("times that at least %d polls in a row were missed", report.OutageAfter)})
 	if o := r.Outage; o != nil {
-		rows = append(rows, row{"Longest silence", report.Duration(o.Lasted), fmt.Sprintf("%s, %s missed", stretch(o.From, o.To), counted(o.Missed, "poll"))})
+		rows = append(rows, row{"Longest silence", report.Duration(o.Lasted), fmt.Sprintf("%s, %s missed", stretch(o.From, o.To), report.Counted(o.Missed, "poll"))})
 	}
-	for _, u := range unmeasured(r) {
-		rows = append(rows, row{"Not measured", counted(u.slots, "slot"), report.Reason(u.reason) + " (" + u.reason + ")"})
+	for _, u := range r.Reasons() {
+		rows = append(rows, row{"Not measured", report.Counted(u.Slots, "slot"), report.Reason(u.Name) + " (" + u.Name + ")"})
 	}
 	if g := r.Gap; g != nil {
-		rows = append(rows, row{"Longest gap", counted(g.Slots, "slot"), fmt.Sprintf("%s, %s", stretch(g.From, g.To), report.Reason(g.Reason))})
+		rows = append(rows, row{"Longest gap", report.Counted(g.Slots, "slot"), fmt.Sprintf("%s, %s", stretch(g.From, g.To), report.Reason(g.Reason))})
 	}
 	return rows
-}
-
-type reasonSlots struct {
-	reason string
-	slots  int64
-}
-
-// unmeasured lists the slots without a sample by reason, most first.
-func unmeasured(r *report.Report) (out []reasonSlots) {
-	for reason, slots := range r.Unmeasured {
-		out = append(out, reasonSlots{reason, slots})
-	}
-	slices.SortFunc(out, func(a, b reasonSlots) int {
-		if a.slots != b.slots {
-			return int(min(1, max(-1, b.slots-a.slots)))
-		}
-		return strings.Compare(a.reason, b.reason)
-	})
-	return out
-}
-
-func counted(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // PercentileNote says how percentiles are meant.

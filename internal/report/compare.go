@@ -115,7 +115,7 @@ func (c *Comparison) TooLittle() string {
 		switch r := of.report; r.Verdict() {
 		case NothingMeasured, TooLittleData:
 			return fmt.Sprintf("The two cannot be compared: the job %s has %s that say something about the device, and at least %d are needed.",
-				of.name, counted(r.Success+r.Missed, "sample", "samples"), enoughSamples)
+				of.name, Counted(r.Success+r.Missed, "sample"), enoughSamples)
 		case MeasuringFailed:
 			return fmt.Sprintf("The two cannot be compared: in the job %s measuring failed in %s.", of.name, Of(r.SystemError, r.Samples(), "polls"))
 		}

@@ -3,6 +3,8 @@
 package report
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/soundcheck-io/latency-operator/internal/sample"
@@ -75,6 +77,23 @@ func (r *Report) UnmeasuredSlots() (n int64) {
 		n += slots
 	}
 	return n
+}
+
+// ReasonSlots is how many slots have no sample for a reason.
+type ReasonSlots struct {
+	// Name is the reason's, in the words of `sample_gaps`.
+	Name  string
+	Slots int64
+}
+
+// Reasons are those for which slots have no sample, the one of most slots first.
+func (r *Report) Reasons() []ReasonSlots {
+	var all []ReasonSlots
+	for name, slots := range r.Unmeasured {
+		all = append(all, ReasonSlots{name, slots})
+	}
+	slices.SortFunc(all, func(a, b ReasonSlots) int { return cmp.Or(cmp.Compare(b.Slots, a.Slots), cmp.Compare(a.Name, b.Name)) })
+	return all
 }
 
 // Slots counts the slots that have an outcome: a sample or a reason.

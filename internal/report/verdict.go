@@ -83,7 +83,7 @@ func (r *Report) aboutDevice() string {
 	switch r.Verdict() {
 	case NothingMeasured:
 		if missing := r.UnmeasuredSlots(); missing > 0 {
-			return fmt.Sprintf("Nothing was measured: %s passed without a poll, %s.", counted(missing, "slot", "slots"), r.mainReason())
+			return fmt.Sprintf("Nothing was measured: %s passed without a poll, %s.", Counted(missing, "slot"), r.mainReason())
 		}
 		return "Nothing has been measured yet."
 	case MeasuringFailed:
@@ -91,7 +91,7 @@ func (r *Report) aboutDevice() string {
 	case TooLittleData:
 		return fmt.Sprintf("Too little was measured for a judgement: the device answered %s.", Of(r.Success, judged, "polls"))
 	case DeviceSilent:
-		return fmt.Sprintf("The device answered none of %s.", counted(judged, "poll", "polls"))
+		return fmt.Sprintf("The device answered none of %s.", Counted(judged, "poll"))
 	case DeviceDropped:
 		return fmt.Sprintf("The device was silent %s, the longest time for %s from %s on. It missed %s.",
 			times(r.Outages), Duration(r.Outage.Lasted), r.Outage.From.UTC().Format("2006-01-02 15:04:05 UTC"), Of(r.Missed, judged, "polls"))
@@ -99,22 +99,17 @@ func (r *Report) aboutDevice() string {
 		return fmt.Sprintf("The device answers, and loses packets: it missed %s, never %d in a row.", Of(r.Missed, judged, "polls"), OutageAfter)
 	default:
 		if r.Missed == 0 {
-			return fmt.Sprintf("The device answered all of %s.", counted(judged, "poll", "polls"))
+			return fmt.Sprintf("The device answered all of %s.", Counted(judged, "poll"))
 		}
 		return fmt.Sprintf("The device is well: it missed only %s, never %d in a row.", Of(r.Missed, judged, "polls"), OutageAfter)
 	}
 }
 
-// mainReason names why most of the slots have no sample.
+// mainReason names why most of the slots have no sample. There is one at least.
 func (r *Report) mainReason() string {
-	name, most := "", int64(0)
-	for reason, slots := range r.Unmeasured {
-		if slots > most || slots == most && reason < name {
-			name, most = reason, slots
-		}
-	}
-	words := Reason(name)
-	if most < r.UnmeasuredSlots() {
+	reasons := r.Reasons()
+	words := Reason(reasons[0].Name)
+	if reasons[0].Slots < r.UnmeasuredSlots() {
 		return "mostly because " + words
 	}
 	return "because " + words
@@ -173,11 +168,12 @@ func Duration(d time.Duration) string {
 	return text.String()
 }
 
-func counted(n int64, one, many string) string {
+// Counted writes a number of things: 1 slot, 2 slots.
+func Counted(n int64, what string) string {
 	if n == 1 {
-		return "1 " + one
+		return "1 " + what
 	}
-	return strconv.FormatInt(n, 10) + " " + many
+	return strconv.FormatInt(n, 10) + " " + what + "s"
 }
 
 func times(n int64) string {
