@@ -93,7 +93,7 @@ var adds = map[string][]string{
 }
 
 // made is what pods need and somebody else makes: the one who installs, OpenShift, the claims of a StatefulSet.
-var made = sets.New("Secret/latency-operator-supabase", "ConfigMap/latency-operator-settings", "ConfigMap/latency-operator-proxy",
+var made = sets.New("Secret/latency-operator-supabase", "ConfigMap/latency-operator-settings", "Secret/latency-operator-proxy",
 	"Secret/latency-operator-metrics-certificate")
 
 func TestComponentsCombine(t *testing.T) {

@@ -20,9 +20,9 @@ func TestTheProxyIsForSupabaseOnly(t *testing.T) {
 	settings := map[string]string{"HTTPS_PROXY": "http://proxy.corp.example:3128", "NO_PROXY": ".cluster.local,.svc,10.0.0.0/16"}
 	environment := map[string]string{"KUBERNETES_SERVICE_HOST": "172.30.0.1"} // outside of what NO_PROXY lists
 	for _, variable := range pod.Containers[0].Env {
-		if from := variable.ValueFrom; from != nil && from.ConfigMapKeyRef != nil {
-			value, set := settings[from.ConfigMapKeyRef.Key]
-			g.Expect(set || *from.ConfigMapKeyRef.Optional).To(BeTrue(), variable.Name)
+		if from := variable.ValueFrom; from != nil && from.SecretKeyRef != nil && from.SecretKeyRef.Name == "latency-operator-proxy" {
+			value, set := settings[from.SecretKeyRef.Key]
+			g.Expect(set || *from.SecretKeyRef.Optional).To(BeTrue(), variable.Name)
 			if set {
 				environment[variable.Name] = value
 			}
