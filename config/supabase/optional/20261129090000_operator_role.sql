@@ -9,7 +9,7 @@
 --                that runs as completed or failed
 --   samples      read; add, for real_polling jobs
 --   sample_gaps  read; add, change and remove, for real_polling jobs
---   pollers      read; add and change; remove rows that nobody has written for a day
+--   pollers      read; add and change; remove rows whose last_seen_at is more than a day ago
 --
 -- Functions of the schema public are for everybody unless the app takes them away from public: this role may call those that anon may.
 -- Applying this names those among them that act with the rights of their owner.
