@@ -179,7 +179,9 @@ func (v *clusterVisit) judge(lacking []string, all int) doctor.Finding {
 	case len(lacking) == 0:
 		return doctor.Good("it may do all %d things that it does", all)
 	case !slices.ContainsFunc(lacking, func(name string) bool { return !strings.Contains(name, "reviews.") }):
-		return doctor.Warn("Have an administrator of the cluster bind the ClusterRole latency-operator-metrics-auth to the operator's service account.",
+		// A name of its own: the binding of this name may be another's by now.
+		return doctor.Warn(fmt.Sprintf("Have an administrator of the cluster run kubectl create clusterrolebinding latency-operator-metrics-auth-%[1]s --clusterrole=latency-operator-metrics-auth "+
+			"--serviceaccount=%[1]s:latency-operator. If it could before, config/default or config/cluster was since applied for another namespace, which takes the binding over.", v.namespace),
 			"it may not %s: nobody can be given metrics or samples", strings.Join(lacking, ", "))
 	default:
 		return doctor.Fail(fix, "in the namespace %s it may not %s", v.namespace, strings.Join(lacking, ", "))

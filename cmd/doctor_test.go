@@ -102,6 +102,26 @@ func TestTheDoctorComesToARunningOperator(t *testing.T) {
 	s.Expect(found["leases"].Status).To(Equal(doctor.Failed))
 }
 
+func TestWhatItMeansThatRightsAreLacking(t *testing.T) {
+	v := &clusterVisit{cluster: &cluster{namespace: "staging"}}
+	for _, tc := range []struct {
+		lacking []string
+		status  doctor.Status
+		fix     string
+	}{
+		{nil, doctor.OK, ""},
+		{
+			[]string{"create tokenreviews.authentication.k8s.io", "create subjectaccessreviews.authorization.k8s.io"}, doctor.Warning,
+			"kubectl create clusterrolebinding latency-operator-metrics-auth-staging --clusterrole=latency-operator-metrics-auth --serviceaccount=staging:latency-operator. If it could before, config/default or config/cluster was since applied for another namespace",
+		},
+		{[]string{"create tokenreviews.authentication.k8s.io", "list latencyjobs.latency.soundcheck.io"}, doctor.Failed, "kubectl apply -k the overlay"},
+	} {
+		if f := v.judge(tc.lacking, 20); f.Status != tc.status || !strings.Contains(f.Fix, tc.fix) {
+			t.Errorf("%v: %+v", tc.lacking, f)
+		}
+	}
+}
+
 func TestTheDoctorAsksForWhatTheRolesGive(t *testing.T) {
 	given := map[string]bool{}
 	err := filepath.WalkDir("../config/rbac", func(path string, entry fs.DirEntry, err error) error {
