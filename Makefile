@@ -54,6 +54,9 @@ test: assets ## Run all tests. TESTFLAGS are handed to go test.
 
 # Which cluster, how images get into it, and which overlay: hack/e2e/doc.go. With kind:
 #   kind create cluster && make test-e2e E2E_LOAD='kind load docker-image "$IMAGE"'
+# Its $IMAGE is for the shell: make takes what it is given here as it is written.
+override E2E_BUILD := $(value E2E_BUILD)
+override E2E_LOAD := $(value E2E_LOAD)
 export E2E_BUILD E2E_LOAD E2E_IMG E2E_DEMO_IMG E2E_OVERLAY E2E_NAMESPACE E2E_KEEP CONTAINER_TOOL KUBECTL
 
 .PHONY: test-e2e
