@@ -38,7 +38,7 @@ RACE      := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 .PHONY: help
 help: ## Show this list.
 	@awk 'BEGIN {FS = ":.*##"; printf "\nUsage: make \033[36m<target>\033[0m\n"} \
-		/^[a-zA-Z0-9_-]+:.*?##/ {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2} \
+		/^[a-zA-Z0-9_-]+:.*?##/ {printf "  \033[36m%-19s\033[0m %s\n", $$1, $$2} \
 		/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)}' $(MAKEFILE_LIST)
 
 ##@ See it work
