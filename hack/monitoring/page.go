@@ -54,8 +54,8 @@ What a replica serves at ` + "`/metrics`" + `, as Prometheus sees it. No label h
 - **Who watches them:** the alerts in [config/components/monitoring](../config/components/monitoring/prometheusrule.yaml), each with a page in
   [runbooks](runbooks/README.md), and the dashboards in [config/components](../config/components).
 - **To look by hand:** ` + "`kubectl -n latency-operator-system port-forward deployment/latency-operator 8443`" + `, and then
-  ` + "`curl -k -H \"Authorization: Bearer $(kubectl -n latency-operator-system create token NAME)\" https://127.0.0.1:8443/metrics`" + ` with a service account that is
-  bound to the ClusterRole ` + "`latency-operator-metrics-reader`" + `.
+  ` + "`curl -k -H \"Authorization: Bearer $(kubectl -n latency-operator-system create token latency-operator-metrics-reader)\" https://127.0.0.1:8443/metrics`" + `. Other accounts take
+  a binding to the ClusterRole of that name.
 `
 
 // page writes docs/metrics.md.
