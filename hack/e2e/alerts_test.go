@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,8 +64,8 @@ func (s *suite) alerts(t *testing.T) {
 	s.awaitOutcomes(t, s.jobs.steady)
 }
 
-// impatientRules writes the rules as Prometheus reads them, without the Kubernetes resource around them. Every alert is due
-// at once: that each waits as long as it should is tested with promtool.
+// impatientRules writes the rules as Prometheus reads them, without the Kubernetes resource around them, and for the namespace of
+// the test as kustomize would. Every alert is due at once: that each waits as long as it should is tested with promtool.
 func (s *suite) impatientRules(t *testing.T) string {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(s.root, rulesFile))
@@ -79,6 +80,7 @@ func (s *suite) impatientRules(t *testing.T) string {
 			Groups []map[string]any `json:"groups"`
 		} `json:"spec"`
 	}
+	raw = bytes.ReplaceAll(raw, []byte(`namespace="latency-operator-system"`), fmt.Appendf(nil, "namespace=%q", s.namespace))
 	if err := yaml.Unmarshal(raw, &resource); err != nil {
 		t.Fatal(err)
 	}
