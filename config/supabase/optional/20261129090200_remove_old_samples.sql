@@ -37,8 +37,9 @@ create table if not exists soundcheck.emptied_jobs (
 comment on table soundcheck.emptied_jobs is 'Jobs whose samples were removed, as far as their rollups count them';
 comment on column soundcheck.emptied_jobs.kept is 'How many samples are left because no rollup counts them; they are looked at again after a day';
 
--- The jobs whose turn it is, those first that were over first. A job is over when nothing has happened to it any more. The
--- operator has closed its books when it has said how it ended; a job that it never saw has none.
+-- The jobs whose turn it is, those first that were over first; those of which something was left before, after all others. A job is
+-- over when nothing has happened to it any more. The operator has closed its books when it has said how it ended; a job that it never
+-- saw has none.
 create or replace function soundcheck.jobs_to_empty(keep interval) returns table (job_id uuid, over_since timestamptz)
   language sql stable set search_path = '' as $$
   select o.id, o.since
@@ -53,11 +54,12 @@ create or replace function soundcheck.jobs_to_empty(keep interval) returns table
       and (o.monitoring_mode = 'simulated'
         or o.monitor_state = 'not_measuring' and o.monitor_message ~ '^(Over|Cancelled|Failed)(;|$)'
         or o.monitor_state is null and not exists (select from public.samples s where s.job_id = o.id and s.scheduled_at is not null))
-    order by o.since
+    order by e.job_id is not null, o.since
 $$;
 revoke all on function soundcheck.jobs_to_empty(interval) from public;
 
--- Returns how many samples it has removed, which may be 5000 more than asked for. It reads hardly more than that, in the order of the indexes.
+-- Returns how many samples it has removed, which may be 5000 more than asked for. It reads no more than that either, in the order of the
+-- indexes, also where it can remove nothing.
 create or replace function soundcheck.remove_old_samples(keep interval default '30 days', most integer default 50000) returns integer
   language plpgsql set search_path = '' as $$
 declare
@@ -65,6 +67,7 @@ declare
   portion integer;
   looked integer;
   removed integer;
+  read integer := 0;
   done integer := 0;
 begin
   if keep is null or keep < interval '1 day' then
@@ -73,7 +76,10 @@ begin
   -- Not beside roll_up_samples, which might count what is about to go.
   perform pg_advisory_xact_lock(hashtext('soundcheck.roll_up_samples'));
   for job in select t.job_id from soundcheck.jobs_to_empty(keep) t limit 1000 loop
-    portion := greatest(most - done, 5000); -- a rollup of more samples than that would never go
+    -- The list is as old as this run. Until it ends nobody starts the job anew or deletes it; who is about to, comes first.
+    perform from public.jobs j where j.id = job and j.status in ('completed', 'cancelled', 'failed') for share skip locked;
+    continue when not found;
+    portion := greatest(most - read, 5000); -- a rollup of more samples than that would never go
     -- The oldest samples of the job go, in whole rollups, as far as the rollup counts as many as are there. The last rollup may be cut
     -- off by the limit, and then waits for the next time.
     with old as materialized (
@@ -91,11 +97,12 @@ begin
         returning 1
     )
     select (select count(*) from old), (select count(*) from gone) into looked, removed;
+    read := read + looked;
     done := done + removed;
     exit when removed > 0 and looked >= portion; -- there may be more of this job
     insert into soundcheck.emptied_jobs as e (job_id, emptied_at, removed, kept) values (job, now(), removed, looked - removed)
       on conflict (job_id) do update set emptied_at = excluded.emptied_at, removed = e.removed + excluded.removed, kept = excluded.kept;
-    exit when done >= most;
+    exit when read >= most;
   end loop;
   return done;
 end

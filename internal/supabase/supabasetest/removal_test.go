@@ -1,10 +1,15 @@
 package supabasetest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // age is how long ago the jobs of these tests were over.
@@ -102,9 +107,9 @@ func TestARemovalTakesNoMoreThanItShouldAndTheNextGoesOn(t *testing.T) {
 	}
 	r.exec(`delete from sample_rollups where job_id = '` + ids[1] + `'`)
 	for run, want := range []struct{ removed, left string }{
-		{"10800", "0 6000 1200 6000"}, // the job that was over first, and of the next that has rollups whole ones of 300 each
-		{"6900", "0 6000 0 300"},
-		{"300", "0 6000 0 0"},
+		{"6000", "0 6000 6000 6000"}, // the job that was over first; of the second, which has no rollups, 5,000 were looked at
+		{"10800", "0 6000 0 1200"},   // the third, and of the last whole rollups of 300 each
+		{"1200", "0 6000 0 0"},
 		{"0", "0 6000 0 0"},
 	} {
 		removed := r.text(`select soundcheck.remove_old_samples('30 days', 7000)::text`)
@@ -122,6 +127,80 @@ func TestARemovalTakesNoMoreThanItShouldAndTheNextGoesOn(t *testing.T) {
 	r.exec(`select soundcheck.remove_old_samples()`)
 	if got := r.left(ids[1]); got != "0" {
 		t.Errorf("%s samples are left of the job whose rollups came late", got)
+	}
+}
+
+// Jobs that nothing can be removed of must not make a run endless, nor keep others waiting when they are looked at again.
+func TestARemovalReadsNoMoreThanItMayRemove(t *testing.T) {
+	r := newRemoval(t)
+	ids := make([]string, 5)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("20000000-0000-4000-8000-%012d", i)
+		r.old(ids[i], 1000, fmt.Sprintf(`completed_at = completed_at - interval '%d minutes'`, 10-i))
+	}
+	looked := func() string {
+		return r.text(`select coalesce(string_agg(right(job_id::text, 1), ' ' order by job_id), '') from soundcheck.emptied_jobs where emptied_at > now() - interval '1 day'`)
+	}
+	r.exec(`delete from sample_rollups where job_id <> '` + ids[4] + `'`)
+	for _, want := range []string{"0 1", "0 1 2 3", "0 1 2 3 4"} {
+		r.exec(`select soundcheck.remove_old_samples('30 days', 1500)`)
+		if got := looked(); got != want {
+			t.Errorf("looked at are %s, want %s", got, want)
+		}
+	}
+	if got := r.left(ids[4]); got != "0" {
+		t.Errorf("%s samples are left of the job that has rollups", got)
+	}
+	// A day later those without rollups have their turn again, after a job that is new.
+	r.exec(`update soundcheck.emptied_jobs set emptied_at = now() - interval '25 hours'`)
+	r.old(realJob, 1000, "")
+	r.exec(`select soundcheck.remove_old_samples('30 days', 500)`)
+	if got := r.left(realJob) + ", " + looked(); got != "0, 1" {
+		t.Errorf("left of the new job, and looked at: %s, want 0, 1", got)
+	}
+}
+
+// The list of jobs is read once, and a run takes a while: what the app does with a job meanwhile counts.
+func TestAJobThatIsStartedAnewDuringARunKeepsItsSamples(t *testing.T) {
+	r := newRemoval(t)
+	r.old(realJob, 600, "")
+	app, err := pgx.Connect(t.Context(), r.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = app.Close(context.Background()) }()
+	const anew = `update jobs set status = 'running'`
+	starting, err := app.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := starting.Exec(t.Context(), anew); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(`set local lock_timeout = '10s'; select soundcheck.remove_old_samples()`)
+	if got := r.left(realJob); got != "600" {
+		t.Errorf("%s samples are left of a job that is being started anew", got)
+	}
+	if err := starting.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The other way about, the app waits until the run is over.
+	removing, err := r.conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := removing.Exec(t.Context(), `select soundcheck.remove_old_samples()`); err != nil {
+		t.Fatal(err)
+	}
+	_, err = app.Exec(t.Context(), `set lock_timeout = '200ms'; `+anew)
+	if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "55P03" {
+		t.Errorf("starting a job anew whose samples are being removed: %v", err)
+	}
+	if err := removing.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.left(realJob); got != "0" {
+		t.Errorf("%s samples are left", got)
 	}
 }
 
