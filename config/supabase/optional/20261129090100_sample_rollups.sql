@@ -128,7 +128,9 @@ begin
   -- One at a time: of two, the one that has seen less may write last.
   perform pg_advisory_xact_lock(hashtext('soundcheck.roll_up_samples'));
   while done < most loop
-    select min(q.bucket_start) into bucket from soundcheck.rollup_queue q where q.bucket_start <= now() - interval '5 minutes 30 seconds';
+    -- Not from the beginning each time, where the index still has what this run has taken.
+    select min(q.bucket_start) into bucket from soundcheck.rollup_queue q
+      where q.bucket_start > coalesce(bucket, '-infinity') and q.bucket_start <= now() - interval '5 minutes 30 seconds';
     exit when bucket is null;
 
     with taken as (

@@ -106,7 +106,7 @@ func BenchmarkOptional(b *testing.B) {
 }
 
 // explainPages runs a query and gives how many pages it looked at, each time it did.
-func explainPages(b *testing.B, conn *pgx.Conn, sql string) int {
+func explainPages(b testing.TB, conn *pgx.Conn, sql string) int {
 	b.Helper()
 	var raw []byte
 	if err := conn.QueryRow(b.Context(), `explain (analyze, buffers, format json) `+sql).Scan(&raw); err != nil {

@@ -68,3 +68,16 @@ func TestWhatHasNotChangedIsNotRead(t *testing.T) {
 		}
 	}
 }
+
+// Notes of a day that nobody took, one a second: each is read a few times, and not once for every five minutes after it.
+func TestARunOverALongBacklogReadsEachNoteAFewTimes(t *testing.T) {
+	r := newRolled(t)
+	r.job(realJob, "real_polling")
+	r.exec(`insert into soundcheck.rollup_queue (bucket_start, job_ids) select soundcheck.bucket_of(now() - i * interval '1 s', null), array['` + realJob + `'::uuid] from generate_series(600, 86999) i; analyze soundcheck.rollup_queue`)
+	if pages := explainPages(t, r.conn, `select soundcheck.roll_up_samples()`); pages > 3*86_400 {
+		t.Errorf("%d pages were looked at for 86,400 notes", pages)
+	}
+	if got := r.text(`select count(*)::text from soundcheck.rollup_queue`); got != "0" {
+		t.Errorf("%s notes are left", got)
+	}
+}
