@@ -115,3 +115,22 @@ func TestLinksOfRunbooksLeadSomewhere(t *testing.T) {
 		}
 	}
 }
+
+// What kubectl leaves out without a word is what somebody looks for at night: of the logs of several pods it shows 10 lines each, and
+// events of the operator have no lastTimestamp, so that sorting by it puts them first, above all older ones.
+func TestCommandsOfRunbooksShowWhatIsLookedFor(t *testing.T) {
+	for name, text := range runbooks(t) {
+		for line := range strings.Lines(text) {
+			if strings.Contains(line, " logs -l") && !strings.Contains(line, "--tail=") {
+				t.Errorf("%s reads 10 lines of a log: %s", name, line)
+			}
+			if strings.Contains(line, "events") && strings.Contains(line, "lastTimestamp") {
+				t.Errorf("%s hides the newest events: %s", name, line)
+			}
+			if _, command, ok := strings.Cut(line, "kubectl "); ok && !strings.HasPrefix(command, "-n latency-operator-system ") && !strings.HasPrefix(command, "soundcheck ") &&
+				!strings.HasPrefix(command, "debug node/") && !strings.HasPrefix(command, "cordon ") && !strings.HasPrefix(command, "apply -k ") && name != "README" {
+				t.Errorf("%s does not say in which namespace: %s", name, line)
+			}
+		}
+	}
+}
