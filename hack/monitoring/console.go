@@ -119,6 +119,13 @@ func console(sections []section) (string, error) {
 	return pretty(board)
 }
 
+// A number has the colour of the last threshold that it is above in the console, and not of one that it has reached. So that a step
+// begins with its value, its threshold is a little below; and the first step is everything below the second.
+const (
+	lowest    = -1e9
+	justBelow = 1e-6
+)
+
 func consolePanelOf(p panel, id int) consolePanel {
 	c := consolePanel{ID: id, Title: p.title, Type: "graph", Span: 6, Stack: p.stacked, Legend: &consoleLegend{true}, YAxes: []consoleAxis{{p.unit}, {p.unit}}}
 	if p.stat {
@@ -129,8 +136,12 @@ func consolePanelOf(p panel, id int) consolePanel {
 		if len(p.steps) > 0 {
 			c.Options = &consoleOptions{}
 		}
-		for _, s := range p.steps {
-			c.Options.FieldOptions.Thresholds = append(c.Options.FieldOptions.Thresholds, consoleThreshold{s.colour, s.from})
+		for i, s := range p.steps {
+			from := s.from - justBelow
+			if i == 0 {
+				from = lowest
+			}
+			c.Options.FieldOptions.Thresholds = append(c.Options.FieldOptions.Thresholds, consoleThreshold{s.colour, from})
 		}
 		for _, value := range slices.Sorted(maps.Keys(p.words)) {
 			c.ValueMaps = append(c.ValueMaps, consoleWord{"=", p.words[value], value})

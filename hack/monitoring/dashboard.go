@@ -67,8 +67,12 @@ func content() []section {
 func atAGlance() section {
 	return section{"At a glance", []panel{
 		{
+			title: "Replicas", question: "Does the operator run? Without a replica nothing else here means anything.", unit: asCount, stat: true,
+			queries: []query{{`count(soundcheck_build_info{OURS}) or vector(0)`, ""}},
+			steps:   []step{{0, red}, {1, green}}, words: map[string]string{"0": "none"},
+		}, {
 			title: "Running jobs", question: "How many jobs are being measured?", unit: asCount, stat: true,
-			queries: []query{{`sum(soundcheck_jobs{OURS, phase="Running"}) or vector(0)`, ""}},
+			queries: []query{{`sum(soundcheck_jobs{OURS, phase="Running"}) or 0 * count(soundcheck_build_info{OURS})`, ""}},
 		}, {
 			title: "Slots that are polled", question: "Is everything polled that is due? Empty without running jobs. Just after a restart or a start of jobs it is off by some per cent.", unit: asShare, stat: true,
 			queries: []query{{`sum(rate(soundcheck_polls_total{OURS}[WINDOW])) / (sum(soundcheck_slots_due_per_second{OURS}) > 0)`, ""}},
@@ -79,7 +83,7 @@ func atAGlance() section {
 			steps:   []step{{0, green}, {0.05, orange}, {0.25, red}}, none: "no polls",
 		}, {
 			title: "Slots lost within an hour", question: "How many slots of the last hour have no sample although nobody suspended the job and it had an address?", unit: asCount, stat: true,
-			queries: []query{{`sum(increase(soundcheck_slots_unmeasured_total{OURS, reason!~"Suspended|NoTarget"}[1h]))`, ""}},
+			queries: []query{{`sum(` + withinAnHour(`soundcheck_slots_unmeasured_total{OURS, reason!~"Suspended|NoTarget"}`) + `)`, ""}},
 			steps:   []step{{0, green}, {1, orange}},
 		}, {
 			title: "Oldest sample that waits", question: "How far is the database behind?", unit: inSeconds, stat: true,
@@ -93,10 +97,6 @@ func atAGlance() section {
 			title: "Supabase key", question: "Does Supabase take the key?", unit: asCount, stat: true,
 			queries: []query{{`min(soundcheck_supabase_key_info{OURS})`, ""}},
 			steps:   []step{{0, red}, {1, green}}, words: map[string]string{"0": "refused", "1": "works"},
-		}, {
-			title: "Key expires in", question: "When must the key be renewed? A secret key never has to be.", unit: inSeconds, stat: true,
-			queries: []query{{`min(soundcheck_supabase_key_expiry_timestamp_seconds{OURS}) - time()`, ""}},
-			steps:   []step{{-1e10, red}, {86400, orange}, {7 * 86400, green}}, none: "does not expire",
 		},
 	}}
 }
@@ -157,8 +157,8 @@ func delivery() section {
 		}, {
 			title: "Samples lost in the last hour", question: "Was anything lost that had been measured? job_gone is no loss: somebody deleted the job.", unit: asCount, stacked: true,
 			queries: []query{
-				{`sum by (reason) (increase(soundcheck_outbox_dropped_samples_total{OURS}[1h]))`, "given up: {{reason}}"},
-				{`sum(increase(soundcheck_samples_rejected_total{OURS}[1h]))`, "refused by the database"},
+				{`sum by (reason) (` + withinAnHour(`soundcheck_outbox_dropped_samples_total{OURS}`) + `)`, "given up: {{reason}}"},
+				{`sum(` + withinAnHour(`soundcheck_samples_rejected_total{OURS}`) + `)`, "refused by the database"},
 			},
 		}, {
 			title: "Rows that cannot be measured", question: "How many running rows of the jobs table have a mistake? Why is in their monitor_message.", unit: asCount,
@@ -184,6 +184,9 @@ func database() section {
 		}, {
 			title: "Columns and tables that the database lacks", question: "Is a migration missing?", unit: asCount,
 			queries: []query{{`max(soundcheck_schema_missing_columns{OURS})`, "missing"}},
+		}, {
+			title: "Time until the key expires", question: "When must the key be renewed? Empty for a secret key, which never has to be.", unit: inSeconds,
+			queries: []query{{`min(soundcheck_supabase_key_expiry_timestamp_seconds{OURS}) - time()`, "left"}},
 		},
 	}}
 }
@@ -214,6 +217,12 @@ func operator() section {
 			queries: []query{{`sum by (pod) (process_resident_memory_bytes{OURS} and on (namespace, pod, instance) soundcheck_build_info)`, "{{pod}}"}},
 		},
 	}}
+}
+
+// withinAnHour is by how much a counter grew in the last hour. What a process counts before it is scraped for the first time, such as the
+// slots that passed while there was none, increase() does not see; within its first hour, all its count is of that hour.
+func withinAnHour(counter string) string {
+	return "(" + counter + " > 0 and on (namespace, pod, instance) time() - process_start_time_seconds{OURS} < 3600) or increase(" + counter + "[1h])"
 }
 
 // quantiles are queries for quantiles of a histogram, over all replicas.

@@ -85,6 +85,11 @@ func TestConsoleDashboardIsInTheFormatThatTheConsoleReads(t *testing.T) {
 				ID      int    `json:"id"`
 				Type    string `json:"type"`
 				Span    int    `json:"span"`
+				Options struct {
+					FieldOptions struct {
+						Thresholds []consoleThreshold `json:"thresholds"`
+					} `json:"fieldOptions"`
+				} `json:"options"`
 				Targets []struct {
 					Expr string `json:"expr"`
 				} `json:"targets"`
@@ -105,10 +110,25 @@ func TestConsoleDashboardIsInTheFormatThatTheConsoleReads(t *testing.T) {
 			if !slices.Contains([]string{"graph", "singlestat"}, got.Type) || 12%got.Span != 0 || len(got.Targets) != len(want.queries) {
 				t.Errorf("%s is a %s of width %d with %d queries", want.title, got.Type, got.Span, len(got.Targets))
 			}
+			for _, step := range want.steps {
+				if colour := consoleColour(got.Options.FieldOptions.Thresholds, step.from); colour != step.colour {
+					t.Errorf("%s has the colour %q at %v, want %s", want.title, colour, step.from, step.colour)
+				}
+			}
 		}
 	}
 	slices.Sort(ids)
 	if len(slices.Compact(slices.Clone(ids))) != len(ids) {
 		t.Errorf("ids are not unique: %v", ids)
 	}
+}
+
+// consoleColour is which colour the console gives to a number: that of the last threshold below it.
+func consoleColour(thresholds []consoleThreshold, value float64) (colour string) {
+	for _, t := range thresholds {
+		if t.Value < value {
+			colour = t.Color
+		}
+	}
+	return colour
 }
