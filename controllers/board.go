@@ -210,14 +210,20 @@ func (b *Board) Phases() map[string]int {
 	return phases
 }
 
-// DueRate is how many slots come due in a second, of the jobs that were being measured when they were last decided about.
+// dueOver is the time over which DueRate counts.
+const dueOver = time.Minute
+
+// DueRate is how many slots came due in a second of the last minute, of the jobs that were being measured when they were last
+// decided about. They are counted, because of jobs with a long cadence that began together all slots come due at once, and none
+// for a long time after that.
 func (b *Board) DueRate() (perSecond float64) {
+	now, slots := b.clock.Now(), int64(0)
 	b.each(func(_ string, e *entry) {
-		if e.decided == v1alpha1.PhaseRunning && e.grid.Cadence > 0 && e.absentSince.IsZero() {
-			perSecond += 1 / e.grid.Cadence.Seconds()
+		if e.decided == v1alpha1.PhaseRunning && e.absentSince.IsZero() {
+			slots += e.grid.At(now) - e.grid.At(now.Add(-dueOver))
 		}
 	})
-	return perSecond
+	return float64(slots) / dueOver.Seconds()
 }
 
 // member is a job on the board.

@@ -12,7 +12,8 @@ import (
 )
 
 func TestSlotsAreDueOfJobsThatAreMeasured(t *testing.T) {
-	b := NewBoard(clocktesting.NewFakePassiveClock(start))
+	clk := clocktesting.NewFakePassiveClock(start)
+	b := NewBoard(clk)
 	add := func(name string, phase v1alpha1.JobPhase, cadence time.Duration) *entry {
 		e := &entry{decided: phase, grid: schedule.Grid{Start: start, Cadence: cadence, Duration: time.Hour}}
 		b.entries[name] = e
@@ -27,7 +28,14 @@ func TestSlotsAreDueOfJobsThatAreMeasured(t *testing.T) {
 	add("is over", v1alpha1.PhaseCompleting, time.Second)
 	add("not decided about yet", "", 0)
 	add("was deleted", v1alpha1.PhaseRunning, time.Second).absentSince = start
-	if rate := b.DueRate(); math.Abs(rate-0.6) > 1e-9 {
-		t.Errorf("got %v, want 0.1 + 0.5", rate)
+	add("is rarely polled", v1alpha1.PhaseRunning, 15*time.Minute)
+	for after, perMinute := range map[time.Duration]float64{
+		-time.Second: 0, 0: 3, 10 * time.Second: 9, 5 * time.Minute: 36, 15*time.Minute + 30*time.Second: 37, 16 * time.Minute: 36, time.Hour - time.Second: 36,
+		time.Hour + 31*time.Second: 16, 2 * time.Hour: 0,
+	} {
+		clk.SetTime(start.Add(after))
+		if rate := b.DueRate() * 60; math.Abs(rate-perMinute) > 1e-9 {
+			t.Errorf("%s after the start %v came due in a minute, want %v", after, rate, perMinute)
+		}
 	}
 }

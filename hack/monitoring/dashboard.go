@@ -75,7 +75,7 @@ func atAGlance() section {
 			queries: []query{{`sum(soundcheck_jobs{OURS, phase="Running"}) or 0 * count(soundcheck_build_info{OURS})`, ""}},
 		}, {
 			title: "Slots that are polled", question: "Is everything polled that is due? Empty without running jobs. Just after a restart or a start of jobs it is off by some per cent.", unit: asShare, stat: true,
-			queries: []query{{`sum(rate(soundcheck_polls_total{OURS}[WINDOW])) / (sum(soundcheck_slots_due_per_second{OURS}) > 0)`, ""}},
+			queries: []query{{`sum(rate(soundcheck_polls_total{OURS}[WINDOW])) / (sum(avg_over_time(soundcheck_slots_due_per_second{OURS}[WINDOW])) > 0)`, ""}},
 			steps:   []step{{0, red}, {0.9, orange}, {0.97, green}}, none: "no jobs",
 		}, {
 			title: "Polls that failed", question: "What share of the polls of the last hour ended as system_error: SpreeDB was asked and could not measure?", unit: asShare, stat: true,
@@ -106,7 +106,7 @@ func measuring() section {
 		{
 			title: "Slots due and polled, per second", question: "Does polling keep up with what is due?", unit: asCount,
 			queries: []query{
-				{`sum(soundcheck_slots_due_per_second{OURS})`, "due"},
+				{`sum(avg_over_time(soundcheck_slots_due_per_second{OURS}[WINDOW]))`, "due"},
 				{`sum(rate(soundcheck_polls_total{OURS}[WINDOW]))`, "polled"},
 			},
 		}, {

@@ -27,7 +27,7 @@ type Sources struct {
 	Troubles func() map[string]bool
 	// Phases counts the jobs of this process by phase.
 	Phases func() map[string]int
-	// DueRate is how many slots of these come due in a second.
+	// DueRate is how many slots of these came due in a second of the last minute.
 	DueRate func() float64
 	// InFlight counts the polls that run, and Waiting the jobs whose poll the limits leave no room for.
 	InFlight, Waiting func() int
@@ -68,7 +68,7 @@ func Collect(registry prometheus.Registerer, sources Sources) {
 	c.troubles = describe("trouble", "1 while this replica has a trouble that hits all its jobs at once, else 0; the reasons are those of the events on the operator's pod.", "reason")
 
 	c.jobs = describe("jobs", "LatencyJobs that this replica looks after, by phase. Each job is one replica's, so that the sum over the replicas is all of them.", "phase")
-	c.dueRate = describe("slots_due_per_second", "Slots that come due in a second, of the Running jobs that this replica looks after: what polls_total should grow by.")
+	c.dueRate = describe("slots_due_per_second", "Slots that came due in a second of the last minute, of the Running jobs that this replica looks after: what polls_total should have grown by.")
 	c.inFlight = describe("polls_in_flight", "Polls that run.")
 	c.waiting = describe("polls_waiting", "Jobs whose poll waits because of the limits that protect SpreeDB.")
 	c.replicas = describe("replicas", "Replicas that share the jobs, as far as this one knows.")
