@@ -161,8 +161,8 @@ func delivery() section {
 				{`sum(` + withinAnHour(`soundcheck_samples_rejected_total{OURS}`) + `)`, "refused by the database"},
 			},
 		}, {
-			title: "Rows that cannot be measured", question: "How many running rows of the jobs table have a mistake? Why is in their monitor_message.", unit: asCount,
-			queries: []query{{`max(soundcheck_sync_invalid_rows{OURS})`, "rows"}},
+			title: "Rows that cannot be measured", question: "How many running rows of the jobs table have a mistake? Why is in their monitor_message. Empty while nobody reads the table.", unit: asCount,
+			queries: []query{{`max(soundcheck_sync_invalid_rows{OURS} and on (namespace, pod, instance) time() - soundcheck_sync_last_success_timestamp_seconds{OURS} < 300)`, "rows"}},
 		},
 	}}
 }
