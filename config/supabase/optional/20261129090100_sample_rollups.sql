@@ -67,7 +67,16 @@ comment on table public.sample_rollups is 'Five minutes of a job each, by when t
 -- Samples of other writers do not say when they were due; they count by when they were recorded. The operator's are not in this index.
 -- Building it reads the whole table and holds up writers meanwhile. On a large table run it by itself first, outside a transaction:
 --   create index concurrently if not exists samples_job_id_recorded_at_idx on public.samples (job_id, recorded_at) where scheduled_at is null;
+-- If that is interrupted it leaves an invalid index: drop index concurrently, and run it again.
 create index if not exists samples_job_id_recorded_at_idx on public.samples (job_id, recorded_at) where scheduled_at is null;
+do $$
+begin
+  if exists (select from pg_catalog.pg_index where indexrelid = 'public.samples_job_id_recorded_at_idx'::regclass and not indisvalid) then
+    raise exception 'the index samples_job_id_recorded_at_idx is invalid'
+      using hint = 'Run: drop index concurrently public.samples_job_id_recorded_at_idx; and apply this file again.';
+  end if;
+end
+$$;
 
 -- One row says which jobs have got samples in the same five minutes by one statement.
 create table if not exists soundcheck.rollup_queue (

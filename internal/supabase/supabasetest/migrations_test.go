@@ -373,4 +373,9 @@ func TestAnInterruptedIndexBuildIsNamed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "samples_job_id_scheduled_at_key is invalid") {
 		t.Errorf("got %v", err)
 	}
+	rollups := newRolled(t)
+	rollups.exec(`update pg_index set indisvalid = false where indexrelid = 'samples_job_id_recorded_at_idx'::regclass`)
+	if code := rollups.try("", optional(t, "sample_rollups")); code != "P0001" {
+		t.Errorf("the index of the rollups: SQLSTATE %q", code)
+	}
 }
