@@ -91,17 +91,25 @@ func (v *clusterVisit) crd(ctx context.Context) doctor.Finding {
 	return doctor.Good("the cluster knows LatencyJobs; there are %d", n)
 }
 
+// enoughTargets are more than SpreeDB is asked for.
+const enoughTargets = 10
+
 // targets are addresses of running jobs; none where nobody tells.
 func (v *clusterVisit) targets(ctx context.Context) []netip.Addr {
-	var jobs v1alpha1.LatencyJobList
-	if err := v.client.List(ctx, &jobs, client.InNamespace(v.namespace), client.Limit(50)); err != nil {
-		return nil
-	}
 	var out []netip.Addr
-	for i := range jobs.Items {
-		spec := &jobs.Items[i].Spec
-		if address, err := netip.ParseAddr(spec.TargetIP); err == nil && spec.State == v1alpha1.StateRunning && !slices.Contains(out, address) {
-			out = append(out, address)
+	for page := ""; len(out) < enoughTargets; {
+		var jobs v1alpha1.LatencyJobList
+		if err := v.client.List(ctx, &jobs, client.InNamespace(v.namespace), client.Limit(500), client.Continue(page)); err != nil {
+			break
+		}
+		for i := range jobs.Items { // ended ones stay for a day, and may come first
+			spec := &jobs.Items[i].Spec
+			if address, err := netip.ParseAddr(spec.TargetIP); err == nil && spec.State == v1alpha1.StateRunning && !slices.Contains(out, address) {
+				out = append(out, address)
+			}
+		}
+		if page = jobs.Continue; page == "" {
+			break
 		}
 	}
 	return out

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +23,11 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/controllers"
 	"github.com/soundcheck-io/latency-operator/internal/doctor"
 	"github.com/soundcheck-io/latency-operator/internal/stack"
@@ -120,6 +126,29 @@ func TestWhatItMeansThatRightsAreLacking(t *testing.T) {
 			t.Errorf("%v: %+v", tc.lacking, f)
 		}
 	}
+}
+
+func TestTheDoctorFindsDevicesBehindJobsThatHaveEnded(t *testing.T) {
+	g := NewWithT(t)
+	scheme, err := newScheme()
+	g.Expect(err).NotTo(HaveOccurred())
+	// An API server that gives two jobs a page: the client for tests gives all at once.
+	pages := map[string][]v1alpha1.LatencyJobSpec{
+		"":  {{TargetIP: "10.0.0.1", State: v1alpha1.StateCompleted}, {TargetIP: "10.0.0.2", State: v1alpha1.StateCancelled}},
+		"2": {{State: v1alpha1.StateRunning}, {TargetIP: "10.0.0.3", State: v1alpha1.StateRunning}},
+		"3": {{TargetIP: "10.0.0.3", State: v1alpha1.StateRunning}, {TargetIP: "10.0.0.4", State: v1alpha1.StateRunning}},
+	}
+	next := map[string]string{"": "2", "2": "3"}
+	list := func(_ context.Context, _ client.WithWatch, into client.ObjectList, opts ...client.ListOption) error {
+		o := (&client.ListOptions{}).ApplyOptions(opts)
+		for _, spec := range pages[o.Continue] {
+			into.(*v1alpha1.LatencyJobList).Items = append(into.(*v1alpha1.LatencyJobList).Items, v1alpha1.LatencyJob{Spec: spec})
+		}
+		into.SetContinue(next[o.Continue])
+		return nil
+	}
+	v := &clusterVisit{cluster: &cluster{namespace: "x"}, client: fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{List: list}).Build()}
+	g.Expect(v.targets(t.Context())).To(Equal([]netip.Addr{netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("10.0.0.4")}))
 }
 
 func TestTheDoctorAsksForWhatTheRolesGive(t *testing.T) {
