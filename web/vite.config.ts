@@ -1,0 +1,9 @@
+import react from '@vitejs/plugin-react'
+import { defineConfig } from 'vitest/config'
+
+// Everything is a file of its own: the page's Content-Security-Policy allows nothing inline.
+export default defineConfig({
+  plugins: [react()],
+  build: { assetsInlineLimit: 0, target: 'es2023', chunkSizeWarningLimit: 900, sourcemap: false },
+  test: { include: ['src/**/*.test.ts'] },
+})
