@@ -1,0 +1,54 @@
+import type { Grid } from './schedule'
+
+export type JobStatus = 'running' | 'completed' | 'cancelled' | 'failed'
+export type Mode = 'simulated' | 'real_polling'
+
+/** A row of `jobs`, as the page reads it. Times are ISO texts with microseconds. */
+export interface Job {
+  id: string
+  account_number: string
+  target_ip: string | null
+  cadence_seconds: number
+  duration_minutes: number
+  status: JobStatus
+  monitoring_mode: Mode
+  started_at: string
+  completed_at: string | null
+  last_ping_at: string | null
+  notification_email: string | null
+  requester_id: string | null
+  avg_rtt_ms: number | null
+  packet_loss_percent: number | null
+  total_samples: number | null
+  monitor_state: 'waiting' | 'measuring' | 'not_measuring' | null
+  monitor_message: string | null
+}
+
+/** The columns of a Job. */
+export const jobColumns =
+  'id,account_number,target_ip,cadence_seconds,duration_minutes,status,monitoring_mode,started_at,completed_at,last_ping_at,' +
+  'notification_email,requester_id,avg_rtt_ms,packet_loss_percent,total_samples,monitor_state,monitor_message'
+
+export const gridOf = (job: Job): Grid => ({
+  start: instantOf(job.started_at),
+  cadence: job.cadence_seconds * 1000,
+  duration: job.duration_minutes * 60_000,
+})
+
+/**
+ * Reads a time of PostgreSQL into milliseconds since 1970, with the microseconds as a fraction, which Date.parse drops.
+ * NaN for what is no time.
+ */
+export function instantOf(text: string): number {
+  const fraction = /\.(\d{4,})/.exec(text)?.[1]
+  const whole = Date.parse(text)
+  if (!fraction) return whole
+  return Math.floor(whole) + Number(`0.${fraction.slice(3)}`)
+}
+
+/** Whether this browser may make up samples for a job: only for one that says so itself and still runs. */
+export const simulatable = (job: Pick<Job, 'monitoring_mode' | 'status'>): boolean =>
+  job.monitoring_mode === 'simulated' && job.status === 'running'
+
+/** Packet loss above this, in percent, is shown in red. */
+export const highLoss = 2
