@@ -40,11 +40,15 @@ export const rules: { [field in keyof NewJob]: (value: NewJob[field], job: NewJo
     const fault = wholeFault(value, limits.durationMinutes, 'minutes')
     if (fault !== null) return fault
     const cadence = Number(job.cadenceSeconds)
-    return cadence > Number(value) * 60 ? 'The job would end before its second measurement: make it longer, or the cadence shorter.' : null
+    return cadence > Number(value) * 60
+      ? 'The job would end before its second measurement: make it longer, or the cadence shorter.'
+      : null
   },
   email: (text) => {
     const trimmed = text.trim()
-    return trimmed === '' || /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(trimmed) ? null : 'Enter an address such as name@example.com, or nothing.'
+    return trimmed === '' || /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(trimmed)
+      ? null
+      : 'Enter an address such as name@example.com, or nothing.'
   },
   mode: () => null,
 }
@@ -73,6 +77,7 @@ export function addressFault(text: string): string | null {
 export function canonicalAddress(text: string): string {
   const address = parse(text.trim())
   if (!address) return text.trim()
+  if (address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress()) return address.toIPv4Address().toString()
   return address instanceof ipaddr.IPv6 ? address.toRFC5952String() : address.toString()
 }
 

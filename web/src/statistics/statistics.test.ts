@@ -11,12 +11,18 @@ const start = Date.parse('2026-11-23T10:00:00.123Z') + 0.456
 const spread = (s: Record<string, number> | null) =>
   s && Object.fromEntries(Object.entries(s).map(([name, value]) => [name.toLowerCase(), value]))
 
-const rounded = (value: unknown) => JSON.parse(JSON.stringify(value), (_, v) => (typeof v === 'number' ? Number(v.toFixed(6)) : v))
+const rounded = (value: unknown) =>
+  JSON.parse(JSON.stringify(value), (_, v) => (typeof v === 'number' ? Number(v.toFixed(6)) : v))
 
 describe('the figures and sentences are those of internal/report', () => {
   test.each(cases.map((c) => [c.name, c] as const))('%s', (_, c) => {
     const samples = c.samples.map(([at, status, rtt, jitter]): Sample => {
-      return { at: start + Number(at), status: status as Outcome, rtt: rtt as number | null, jitter: jitter as number | null }
+      return {
+        at: start + Number(at),
+        status: status as Outcome,
+        rtt: rtt as number | null,
+        jitter: jitter as number | null,
+      }
     })
     const gaps = c.gaps.map(([from, to, slots, reason]): Gap => {
       return { from: start + Number(from), to: start + Number(to), slots: Number(slots), reason: String(reason) }
@@ -39,14 +45,19 @@ describe('the figures and sentences are those of internal/report', () => {
       verdict: verdict(s),
       says: says(s),
     }
-    const want = { ...c.want, rtt: spread(c.want.rtt as Spread | null as never), jitter: spread(c.want.jitter as never) }
+    const want = {
+      ...c.want,
+      rtt: spread(c.want.rtt as Spread | null as never),
+      jitter: spread(c.want.jitter as never),
+    }
     // A thousandth of a microsecond is what adding up in another order, and a fraction of a millisecond since 1970, may differ by.
     expect(near(rounded(got))).toEqual(near(rounded(want)))
   })
 })
 
 /** Times as differences of milliseconds since 1970 are exact to a fraction of a microsecond. */
-const near = (value: object) => JSON.parse(JSON.stringify(value), (_, v) => (typeof v === 'number' ? Number(v.toFixed(3)) : v))
+const near = (value: object) =>
+  JSON.parse(JSON.stringify(value), (_, v) => (typeof v === 'number' ? Number(v.toFixed(3)) : v))
 
 describe('merge', () => {
   const at = (...times: number[]): Sample[] => times.map((t) => ({ at: t, status: 'missed', rtt: null, jitter: null }))
@@ -65,7 +76,18 @@ describe('merge', () => {
 })
 
 test('words are written as in the reports', () => {
-  expect([duration(0), duration(59_400), duration(7_500_000), duration(90_000_000)]).toEqual(['0s', '59s', '2h5m', '1d1h'])
-  expect([percent(0, 0), percent(12, 3600), percent(1, 3), percent(2, 3), percent(1, 1)]).toEqual(['–', '0.33%', '33.33%', '66.67%', '100.00%'])
+  expect([duration(0), duration(59_400), duration(7_500_000), duration(90_000_000)]).toEqual([
+    '0s',
+    '59s',
+    '2h5m',
+    '1d1h',
+  ])
+  expect([percent(0, 0), percent(12, 3600), percent(1, 3), percent(2, 3), percent(1, 1)]).toEqual([
+    '–',
+    '0.33%',
+    '33.33%',
+    '66.67%',
+    '100.00%',
+  ])
   expect([ms(null), ms(0.4242), ms(12.345), ms(135.2)]).toEqual(['–', '0.42 ms', '12.3 ms', '135 ms'])
 })

@@ -79,7 +79,10 @@ export function statistics(
     unmeasured,
     rtt: spreadOf(rtt),
     jitter: spreadOf(jitter),
-    outage: runs.reduce<Outage | null>((longest, run) => (longest && longest.lasted >= run.lasted ? longest : run), null),
+    outage: runs.reduce<Outage | null>(
+      (longest, run) => (longest && longest.lasted >= run.lasted ? longest : run),
+      null,
+    ),
     outages: runs.filter((run) => run.missed >= outageAfter).length,
     open: Math.max(0, due - samples.length - unmeasured),
   }

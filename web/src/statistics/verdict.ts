@@ -1,5 +1,5 @@
-import { counted, duration, of, utc } from './words'
 import { errorsOf, lossOf, outageAfter, type Statistics, samplesOf, slotsOf } from './statistics'
+import { counted, duration, of, utc } from './words'
 
 export type Verdict =
   | 'NothingMeasured'
