@@ -52,3 +52,4 @@ export const simulatable = (job: Pick<Job, 'monitoring_mode' | 'status'>): boole
 
 /** Packet loss above this, in percent, is shown in red. */
 export const highLoss = 2
+export const highLossShare = highLoss / 100

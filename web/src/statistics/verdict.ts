@@ -1,5 +1,6 @@
+import type { Sample } from './outcomes'
 import { errorsOf, lossOf, outageAfter, type Statistics, samplesOf, slotsOf } from './statistics'
-import { counted, duration, of, utc } from './words'
+import { counted, duration, ms, of, utc } from './words'
 
 export type Verdict =
   | 'NothingMeasured'
@@ -86,3 +87,10 @@ const reasons: Record<string, string> = {
 export const reason = (name: string): string => reasons[name] ?? name
 
 const times = (n: number): string => (n === 1 ? 'once' : n === 2 ? 'twice' : `${n} times`)
+
+/** Says what became of a slot. */
+export function outcomeText(s: Sample): string {
+  if (s.status === 'missed') return 'no answer'
+  if (s.status === 'system_error') return 'measuring failed, which says nothing about the device'
+  return `answered in ${ms(s.rtt)}${s.jitter === null ? '' : `, jitter ${ms(s.jitter)}`}`
+}

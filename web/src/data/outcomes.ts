@@ -1,0 +1,201 @@
+import type { SupabaseClient } from '@supabase/supabase-js'
+import { failureOf } from '../errors'
+import { gridOf, instantOf, type Job } from '../job'
+import { dueOf, type Grid, slotAt } from '../schedule'
+import { type Gap, lowerBound, merge, type Outcome, type Sample } from '../statistics/outcomes'
+
+/** What became of a job's slots so far. */
+export interface Outcomes {
+  samples: Sample[]
+  gaps: Gap[]
+  /** Samples that do not say when they were due, which other writers leave out; they are among `samples` too. */
+  undated: number
+}
+
+export const nothing: Outcomes = { samples: [], gaps: [], undated: 0 }
+
+/** Where a Supabase project cuts an answer off. */
+const pageSize = 1000
+/** How many requests are under way at once: hosted projects serve some ten at a time to everybody. */
+const atOnce = 4
+/** How many slots before the newest sample are looked at again, for samples that come late. */
+const lookBack = 500
+
+interface Row {
+  scheduled_at: string | null
+  recorded_at: string | null
+  status: string
+  rtt_ms: number | null
+  jitter_ms: number | null
+}
+
+/** The most rows that an answer of this project had. */
+let longest = 0
+
+/**
+ * Whether an answer of so many rows is the last. A project cuts answers off where its owner says, at 1,000 rows or sooner, and does not
+ * tell: one that is shorter than another was not cut off, and otherwise only an empty one is the last for sure.
+ */
+export function isLast(rows: number): boolean {
+  const last = rows < longest || rows === 0
+  longest = Math.max(longest, rows)
+  return last
+}
+
+/** Reads all there is of a job. `progress` hears which share is there, from 0 to 1. */
+export async function loadAll(
+  db: SupabaseClient,
+  job: Job,
+  signal: AbortSignal,
+  progress: (share: number) => void,
+): Promise<Outcomes> {
+  const [samples, undated, gaps] = await Promise.all([
+    loadDated(db, job, signal, progress),
+    loadUndated(db, job, signal),
+    loadGaps(db, job.id, signal),
+  ])
+  return { samples: undated.length === 0 ? samples : merge(undated, samples), gaps, undated: undated.length }
+}
+
+/** Reads what came since, given all that was there before. */
+export async function loadNew(db: SupabaseClient, job: Job, known: Outcomes, signal: AbortSignal): Promise<Outcomes> {
+  const grid = gridOf(job)
+  const from = firstOpen(grid, known)
+  const [fresh, undated, gaps] = await Promise.all([
+    pages(db, job.id, from, null, signal),
+    known.undated > 0 || known.samples.length === 0 ? loadUndated(db, job, signal) : [],
+    loadGaps(db, job.id, signal),
+  ])
+  const samples = merge(known.samples, merge(undated, fresh))
+  return { samples, gaps, undated: undated.length }
+}
+
+/**
+ * When the first slot was due that has no outcome yet, in milliseconds since 1970: what is new was due then or later, also samples that
+ * come late. At most `lookBack` slots before the newest sample.
+ */
+export function firstOpen(grid: Grid, known: Outcomes): number {
+  const newest = known.samples.at(-1)
+  if (!newest) return Number.NEGATIVE_INFINITY
+  const gaps = known.gaps.toSorted((a, b) => a.from - b.from)
+  const earliest = Math.max(0, slotAt(grid, newest.at) - lookBack)
+  let next = 0
+  for (let k = earliest, i = lowerBound(known.samples, dueOf(grid, earliest) - 1); dueOf(grid, k) < newest.at; k++) {
+    const due = dueOf(grid, k)
+    for (let s = known.samples[i]; s !== undefined && s.at < due - 1; s = known.samples[i]) i++
+    if (Math.abs((known.samples[i]?.at ?? 0) - due) <= 1) continue
+    while ((gaps[next]?.to ?? Number.POSITIVE_INFINITY) < due - 1) next++
+    if ((gaps[next]?.from ?? Number.POSITIVE_INFINITY) <= due + 1) continue
+    return due
+  }
+  return newest.at
+}
+
+/** Reads the samples that say when they were due, several stretches of time at once. */
+async function loadDated(
+  db: SupabaseClient,
+  job: Job,
+  signal: AbortSignal,
+  progress: (share: number) => void,
+): Promise<Sample[]> {
+  const grid = gridOf(job)
+  const stretch = pageSize * grid.cadence
+  const slots = slotAt(grid, Date.now()) + 1
+  const stretches = Math.max(1, Math.ceil(slots / pageSize))
+  const parts: Sample[][] = new Array(stretches)
+  let next = 0
+  let done = 0
+  const work = async () => {
+    for (let i = next++; i < stretches; i = next++) {
+      // The first and the last have no bounds: a job that was started anew keeps its old samples.
+      const from = i === 0 ? Number.NEGATIVE_INFINITY : grid.start + i * stretch
+      const to = i === stretches - 1 ? null : grid.start + (i + 1) * stretch
+      parts[i] = await pages(db, job.id, from, to, signal)
+      progress(++done / stretches)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(atOnce, stretches) }, work))
+  return parts.flat()
+}
+
+/** Reads the samples due from `from` to before `to`, page after page. */
+async function pages(
+  db: SupabaseClient,
+  id: string,
+  from: number,
+  to: number | null,
+  signal: AbortSignal,
+): Promise<Sample[]> {
+  const out: Sample[] = []
+  let after: string | null = null
+  for (;;) {
+    let ask = db.from('samples').select('scheduled_at,recorded_at,status,rtt_ms,jitter_ms').eq('job_id', id)
+    if (after !== null) ask = ask.gt('scheduled_at', after)
+    else if (from !== Number.NEGATIVE_INFINITY) ask = ask.gte('scheduled_at', micro(from))
+    else ask = ask.not('scheduled_at', 'is', null)
+    if (to !== null) ask = ask.lt('scheduled_at', micro(to))
+    const { data, error, status } = await ask
+      .order('scheduled_at')
+      .limit(pageSize)
+      .abortSignal(signal)
+      .overrideTypes<Row[], { merge: false }>()
+    if (error) throw failureOf(error, status)
+    for (const row of data) out.push(sampleOf(row))
+    after = data.at(-1)?.scheduled_at ?? null
+    if (isLast(data.length)) return out
+  }
+}
+
+async function loadUndated(db: SupabaseClient, job: Job, signal: AbortSignal): Promise<Sample[]> {
+  const out: Sample[] = []
+  for (;;) {
+    const { data, error, status } = await db
+      .from('samples')
+      .select('scheduled_at,recorded_at,status,rtt_ms,jitter_ms')
+      .eq('job_id', job.id)
+      .is('scheduled_at', null)
+      .order('recorded_at')
+      .order('id')
+      .range(out.length, out.length + pageSize - 1) // few, and nobody adds any to a job that is over
+      .abortSignal(signal)
+      .overrideTypes<Row[], { merge: false }>()
+    if (error) throw failureOf(error, status)
+    for (const row of data) out.push(sampleOf(row))
+    if (isLast(data.length)) return out.filter((s) => Number.isFinite(s.at)).sort((a, b) => a.at - b.at)
+  }
+}
+
+async function loadGaps(db: SupabaseClient, id: string, signal: AbortSignal): Promise<Gap[]> {
+  const out: Gap[] = []
+  for (let after: string | null = null; ; ) {
+    let ask = db.from('sample_gaps').select('from_at,to_at,slots,reason').eq('job_id', id)
+    if (after !== null) ask = ask.gt('from_at', after)
+    const { data, error, status } = await ask
+      .order('from_at')
+      .limit(pageSize)
+      .abortSignal(signal)
+      .overrideTypes<{ from_at: string; to_at: string; slots: number; reason: string }[], { merge: false }>()
+    if (error) {
+      if (error.code === 'PGRST205' || error.code === '42P01') return out // a database without the operator's tables
+      throw failureOf(error, status)
+    }
+    for (const row of data)
+      out.push({ from: instantOf(row.from_at), to: instantOf(row.to_at), slots: row.slots, reason: row.reason })
+    after = data.at(-1)?.from_at ?? null
+    if (isLast(data.length)) return out
+  }
+}
+
+const known = new Set(['success', 'missed', 'system_error'])
+
+function sampleOf(row: Row): Sample {
+  return {
+    at: instantOf(row.scheduled_at ?? row.recorded_at ?? ''),
+    status: (known.has(row.status) ? row.status : 'system_error') as Outcome,
+    rtt: row.rtt_ms,
+    jitter: row.jitter_ms,
+  }
+}
+
+/** Writes an instant for the database: a millisecond earlier is as good, because what is read twice is merged. */
+const micro = (at: number): string => new Date(Math.floor(at)).toISOString()

@@ -1,0 +1,164 @@
+import { Button, Group, NumberInput, Paper, Radio, Stack, Text, TextInput, Title } from '@mantine/core'
+import { useForm } from '@mantine/form'
+import { useMutation, useQueryClient } from '@tanstack/react-query'
+import { useEffect, useState } from 'react'
+import { useNavigate } from 'react-router'
+import { Notice } from '../components/Notice'
+import { useTitle } from '../components/title'
+import { createJob } from '../data/jobs'
+import { useAccess } from '../database'
+import { sentenceOf } from '../errors'
+import type { Mode } from '../job'
+import { emptyJob, type NewJob, rules } from '../newjob'
+import { duration } from '../statistics/words'
+
+const modes: { mode: Mode; name: string; does: string }[] = [
+  {
+    mode: 'simulated',
+    name: 'Simulated',
+    does: 'This browser makes samples up, to try Sound Check without a modem. Nothing is measured. It goes on while one of your pages is open, and catches up when you come back.',
+  },
+  {
+    mode: 'real_polling',
+    name: 'Real polling',
+    does: 'The poller in the company network measures the modem at each cadence until the job ends, whether or not this page is open.',
+  },
+]
+
+const draftKey = 'soundcheck-new-job'
+
+export function NewJobPage() {
+  useTitle('New job')
+  const { db, user } = useAccess()
+  const navigate = useNavigate()
+  const queries = useQueryClient()
+  // One id for all tries: a job whose answer was lost is not started twice.
+  const [id] = useState(newID)
+  const form = useForm<NewJob>({
+    initialValues: { ...emptyJob, email: user.email ?? '' },
+    validate: rules,
+    validateInputOnBlur: true,
+    onValuesChange: keepDraft,
+  })
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what was typed before is put back once
+  useEffect(() => {
+    const draft = keptDraft()
+    if (draft) form.setValues(draft)
+  }, [])
+  const create = useMutation({
+    mutationFn: (job: NewJob) => createJob(db, job, id),
+    onSuccess: async () => {
+      sessionStorage.removeItem(draftKey)
+      await queries.invalidateQueries({ queryKey: ['jobs'] })
+      navigate(`/jobs/${id}`)
+    },
+  })
+  const { cadenceSeconds, durationMinutes } = form.getValues()
+  const slots = Math.ceil((Number(durationMinutes) * 60) / Number(cadenceSeconds))
+  const submit = form.onSubmit(
+    (job) => create.mutate(job),
+    (faults) => form.getInputNode(Object.keys(faults)[0] ?? '')?.focus(),
+  )
+  return (
+    <Paper withBorder p="lg" maw={720} mx="auto">
+      <form onSubmit={submit} noValidate aria-label="New job">
+        <Stack gap="md">
+          <Title order={1} size="h2">
+            New job
+          </Title>
+          <Radio.Group label="Monitoring mode" {...form.getInputProps('mode')}>
+            <Stack gap="xs" mt={4}>
+              {modes.map(({ mode, name, does }) => (
+                <Radio key={mode} value={mode} label={name} description={does} />
+              ))}
+            </Stack>
+          </Radio.Group>
+          <TextInput label="Account number" withAsterisk autoComplete="off" {...form.getInputProps('accountNumber')} />
+          <TextInput
+            label="Target IP"
+            withAsterisk={form.getValues().mode === 'real_polling'}
+            description="The management address of the modem, IPv4 or IPv6"
+            placeholder="10.1.2.3"
+            autoComplete="off"
+            spellCheck={false}
+            {...form.getInputProps('targetIP')}
+          />
+          <Group grow align="start">
+            <NumberInput
+              label="Cadence (seconds)"
+              withAsterisk
+              description="Time between two measurements"
+              min={1}
+              clampBehavior="none"
+              allowDecimal={false}
+              allowNegative={false}
+              {...form.getInputProps('cadenceSeconds')}
+            />
+            <NumberInput
+              label="Duration (minutes)"
+              withAsterisk
+              description="How long the job runs"
+              min={1}
+              clampBehavior="none"
+              allowDecimal={false}
+              allowNegative={false}
+              {...form.getInputProps('durationMinutes')}
+            />
+          </Group>
+          {Number.isFinite(slots) && slots > 0 && (
+            <Text size="sm" className="quiet">
+              {slots === 1 ? 'One measurement' : `${slots.toLocaleString()} measurements`} in{' '}
+              {duration(Number(durationMinutes) * 60_000)}.
+            </Text>
+          )}
+          <TextInput
+            label="Notification e-mail"
+            description="Who is told when the job has ended; may stay empty"
+            type="email"
+            autoComplete="email"
+            {...form.getInputProps('email')}
+          />
+          {create.error && (
+            <Notice kind="error" title="The job was not started">
+              {sentenceOf(create.error)} What you entered is still here.
+            </Notice>
+          )}
+          <Group>
+            <Button type="submit" loading={create.isPending}>
+              Start job
+            </Button>
+            <Button variant="default" onClick={() => navigate('/')}>
+              Back to the jobs
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Paper>
+  )
+}
+
+function keepDraft(job: NewJob) {
+  try {
+    sessionStorage.setItem(draftKey, JSON.stringify(job))
+  } catch {
+    // Without a store the form is kept for as long as the page is open.
+  }
+}
+
+function keptDraft(): NewJob | null {
+  try {
+    const text = sessionStorage.getItem(draftKey)
+    return text ? { ...emptyJob, ...(JSON.parse(text) as NewJob) } : null
+  } catch {
+    return null
+  }
+}
+
+/** A random UUID, also on a page that did not come by https, where crypto.randomUUID is missing. */
+function newID(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
+  const hex = [...bytes].map((b) => b.toString(16).padStart(2, '0')).join('')
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+}
