@@ -39,7 +39,6 @@ export function RttChart({ samples, gaps, cadence, from, to, dark, label, onChoo
   drawn.current = { columns, gaps, from, to, choose: onChoose }
   const [pointed, setPointed] = useState<number | null>(null)
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: data come with the effect below
   useEffect(() => {
     if (!host.current || width === 0) return
     const u = new uPlot(options(width, dark, drawn, setPointed), [[], []], host.current)
@@ -77,7 +76,6 @@ export function RttChart({ samples, gaps, cadence, from, to, dark, label, onChoo
   return (
     <div className="chart" ref={ref}>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the arrow keys go through what it shows */}
-      {/* biome-ignore lint/a11y/useSemanticElements: a canvas is no element of its own */}
       <div ref={host} role="img" aria-label={label} tabIndex={0} onKeyDown={move} className="canvas" />
       <output className="pointed" aria-live="polite">
         {pointed === null

@@ -3,7 +3,7 @@ import type { Outcomes } from '../data/outcomes'
 import { gridOf, highLossShare, instantOf, type Job } from '../job'
 import { completenessOf, errorsOf, lossOf, outageAfter, samplesOf, slotsOf, statistics } from '../statistics/statistics'
 import { reason, says } from '../statistics/verdict'
-import { duration, ms, of } from '../statistics/words'
+import { counted, duration, ms, of } from '../statistics/words'
 import { timeText } from './When'
 
 /** A job in figures, each share with what it is of, and in plain words. */
@@ -32,7 +32,7 @@ export function Figures({ job, outcomes, asOf }: { job: Job; outcomes: Outcomes;
       'Longest outage',
       s.outage ? `${duration(s.outage.lasted)}, ${s.outage.missed} missed, from ${timeText(s.outage.from)}` : 'none',
     ],
-    ['Outages', `${s.outages} of ${outageAfter} or more polls missed in a row`],
+    ['Outages', `${counted(s.outages, 'run')} of ${outageAfter} or more polls missed in a row`],
   ]
   const spreads = [
     ['Round-trip time', s.rtt],
@@ -69,7 +69,7 @@ export function Figures({ job, outcomes, asOf }: { job: Job; outcomes: Outcomes;
             <thead>
               <tr>
                 <td />
-                {['min', 'median', '90%', '95%', '99%', 'max', 'average'].map((name) => (
+                {['min', 'median', '95%', '99%', 'max', 'average'].map((name) => (
                   <th key={name} scope="col">
                     {name}
                   </th>
@@ -80,7 +80,7 @@ export function Figures({ job, outcomes, asOf }: { job: Job; outcomes: Outcomes;
               {spreads.map(([name, x]) => (
                 <tr key={name}>
                   <th scope="row">{name}</th>
-                  {[x?.min, x?.p50, x?.p90, x?.p95, x?.p99, x?.max, x?.avg].map((value, i) => (
+                  {[x?.min, x?.p50, x?.p95, x?.p99, x?.max, x?.avg].map((value, i) => (
                     // biome-ignore lint/suspicious/noArrayIndexKey: a column is where it is
                     <td key={i}>{ms(value)}</td>
                   ))}

@@ -46,20 +46,22 @@ export function JobChart({ job, outcomes, now }: { job: Job; outcomes: Outcomes;
   return (
     <section aria-label="Round-trip times" className="panel">
       <Group justify="space-between" mb={4}>
-        <SegmentedControl
-          size="xs"
-          aria-label="What the chart shows"
-          value={range.kind === 'chosen' ? 'chosen' : range.kind === 'all' ? 'all' : String(range.length)}
-          onChange={(value) => {
-            if (value !== 'chosen')
-              setRange(value === 'all' ? { kind: 'all' } : { kind: 'last', length: Number(value) })
-          }}
-          data={[
-            { value: 'all', label: 'Whole job' },
-            ...usable.map((length) => ({ value: String(length), label: `Last ${duration(length)}` })),
-            ...(range.kind === 'chosen' ? [{ value: 'chosen', label: 'Chosen' }] : []),
-          ]}
-        />
+        {(usable.length > 0 || range.kind !== 'all') && (
+          <SegmentedControl
+            size="xs"
+            aria-label="What the chart shows"
+            value={range.kind === 'chosen' ? 'chosen' : range.kind === 'all' ? 'all' : String(range.length)}
+            onChange={(value) => {
+              if (value !== 'chosen')
+                setRange(value === 'all' ? { kind: 'all' } : { kind: 'last', length: Number(value) })
+            }}
+            data={[
+              { value: 'all', label: 'Whole job' },
+              ...usable.map((length) => ({ value: String(length), label: `Last ${duration(length)}` })),
+              ...(range.kind === 'chosen' ? [{ value: 'chosen', label: 'Chosen' }] : []),
+            ]}
+          />
+        )}
         {range.kind !== 'all' && (
           <Group gap={4}>
             <Button size="compact-xs" variant="default" disabled={from <= all.from} onClick={() => move(-0.8)}>

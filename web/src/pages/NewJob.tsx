@@ -1,4 +1,4 @@
-import { Button, Group, NumberInput, Paper, Radio, Stack, Text, TextInput, Title } from '@mantine/core'
+import { Box, Button, Group, NumberInput, Radio, Stack, Text, TextInput, Title } from '@mantine/core'
 import { useForm } from '@mantine/form'
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
@@ -60,7 +60,7 @@ export function NewJobPage() {
     (faults) => form.getInputNode(Object.keys(faults)[0] ?? '')?.focus(),
   )
   return (
-    <Paper withBorder p="lg" maw={720} mx="auto">
+    <Box className="panel" p="lg" maw={720} mx="auto">
       <form onSubmit={submit} noValidate aria-label="New job">
         <Stack gap="md">
           <Title order={1} size="h2">
@@ -133,7 +133,7 @@ export function NewJobPage() {
           </Group>
         </Stack>
       </form>
-    </Paper>
+    </Box>
   )
 }
 

@@ -1,4 +1,4 @@
-import { Button, Paper, PasswordInput, Stack, TextInput, Title } from '@mantine/core'
+import { Box, Button, PasswordInput, Stack, TextInput, Title } from '@mantine/core'
 import { useForm } from '@mantine/form'
 import type { SupabaseClient } from '@supabase/supabase-js'
 import { useState } from 'react'
@@ -25,7 +25,7 @@ export function SignIn({ db }: { db: SupabaseClient }) {
     if (error) setFault(signInFault(error.status ?? 0, error.code ?? '', error.message))
   })
   return (
-    <Paper withBorder p="lg" maw={420} mx="auto" mt="xl">
+    <Box className="panel" p="lg" maw={420} mx="auto" mt="xl">
       <form onSubmit={submit} noValidate>
         <Stack>
           <Title order={1} size="h2">
@@ -43,7 +43,7 @@ export function SignIn({ db }: { db: SupabaseClient }) {
           </Button>
         </Stack>
       </form>
-    </Paper>
+    </Box>
   )
 }
 
