@@ -44,7 +44,8 @@ help: ## Show this list.
 ##@ See it work
 
 .PHONY: demo
-demo: ## Run the whole system on this machine, without a cluster. DEMO_FOR=60s ends it by itself.
+demo: ## Run the whole system on this machine, without a cluster, and open its page. DEMO_FOR=60s ends it by itself.
+	@$(MAKE) web || echo 'demo: the page could not be built; everything else works without it' >&2
 	@exec go run -ldflags '$(LDFLAGS)' ./hack/demo
 
 .PHONY: test
@@ -81,6 +82,27 @@ bench: assets ## Measure the operator under the loads of docs/performance.md: ha
 .PHONY: assets
 assets: ## Provide kube-apiserver, etcd and kubectl for test and demo: minutes the first time, then nothing.
 	@hack/assets.sh >/dev/null
+
+##@ The page of Sound Check
+
+# Node.js is found, or provided, by hack/node.sh.
+NPM = path=$$($(CURDIR)/hack/node.sh) && cd web && PATH="$$path:$$PATH" npm
+
+.PHONY: web
+web: web/dist/index.html ## Build the page into web/dist, from where the console embeds it.
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	@$(NPM) ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+web/dist/index.html: web/node_modules/.package-lock.json $(shell find web/src web/public -type f) web/index.html web/vite.config.ts web/tsconfig.json
+	@$(NPM) run build --silent
+
+.PHONY: test-web
+test-web: web ## Check and test the page: its rules and figures, then itself in Chromium against the system of make demo. WEBFLAGS go to Playwright.
+	@$(NPM) run check --silent
+	@$(NPM) test --silent
+	@KUBEBUILDER_ASSETS=$$(hack/assets.sh); export KUBEBUILDER_ASSETS; $(NPM) exec -- playwright test $(WEBFLAGS)
 
 ##@ Development
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,6 +29,8 @@ type demo struct {
 	operator *stack.Operator
 	log      *os.File
 	metrics  string
+	// page is where Sound Check is, nothing if it was not built.
+	page string
 
 	db     *pgx.Conn
 	viewer *viewer
@@ -85,7 +88,7 @@ func (d *demo) launch(ctx context.Context, assets string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := d.startOperator(); err != nil {
+	if err := errors.Join(d.startOperator(), d.startPage(ctx)); err != nil {
 		d.stack.Close()
 		return err
 	}
@@ -106,6 +109,11 @@ func (d *demo) startOperator() (err error) {
 		Log:  d.log,
 		Args: []string{"--metrics-bind-address=" + address, "--no-metrics-secure", "--log-format=console", "--shutdown-timeout=8s"},
 	})
+	return err
+}
+
+func (d *demo) startPage(ctx context.Context) (err error) {
+	d.page, err = openPage(ctx, d.stack, d.opts.Page)
 	return err
 }
 
@@ -131,6 +139,9 @@ func (d *demo) begin(ctx context.Context) (err error) {
 	d.screen.say("", fmt.Sprintf("The operator runs. %d jobs were started in the app's table jobs:", len(d.jobs)))
 	d.screen.say(align(table)...)
 	d.screen.say(d.further()...)
+	if d.page != "" && d.opts.Open && d.screen.tty {
+		showPage(d.page)
+	}
 	if d.screen.tty {
 		d.screen.say("") // elsewhere each block begins with one
 	}

@@ -8,7 +8,11 @@ import (
 // further says how to look at the parts from another terminal.
 func (d *demo) further() []string {
 	s := d.stack
-	return append([]string{"", "To look further, in another terminal:"}, align([][]string{
+	page := d.page
+	if page == "" {
+		page = "not built: run make web, which needs npm, and start the demo again"
+	}
+	return append([]string{"", "Sound Check, where jobs are started and watched: " + page, "", "To look further, in another terminal:"}, align([][]string{
 		{"  LatencyJobs", "KUBECONFIG=" + quote(s.Kubeconfig) + " " + quote(s.Kubectl) + " get latencyjobs -o wide"},
 		{"  database", "psql " + quote(s.DSN)},
 		{"  REST API", "curl -H 'apikey: " + s.Gateway.SecretKey() + "' " + quote(s.Gateway.URL()+"/rest/v1/samples?order=recorded_at.desc&limit=3")},

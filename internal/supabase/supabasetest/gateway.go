@@ -27,6 +27,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	done := s.log.begin(r, body)
 	defer func() { done(watched.status) }()
 	w.Header().Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
+	shareWithPages(w.Header())
+	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+		preflight(watched, r)
+		return
+	}
 
 	fault := s.faults.pick(r)
 	setBody() // a match may have read it
@@ -34,6 +39,23 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.gateway(watched, r)
+}
+
+// shareWithPages lets pages of any origin read an answer, also that of a fault, as a hosted project does: what keeps others out are keys
+// and policies.
+func shareWithPages(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, Transfer-Encoding, Range-Unit")
+}
+
+// preflight answers what a browser asks before it sends a request of a page. It asks without a key.
+func preflight(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS")
+	h.Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
+	h.Set("Access-Control-Max-Age", "3600")
+	h.Add("Vary", "Access-Control-Request-Headers")
+	w.WriteHeader(http.StatusOK)
 }
 
 // enter counts a request that Close has to wait for.

@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Text } from '@mantine/core'
+import { Button, Group, Modal, Text, Title } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { cancelJob } from '../data/jobs'
@@ -35,31 +35,34 @@ export function CancelButton({ job, compact = false }: { job: Job; compact?: boo
       >
         {compact ? 'Cancel' : 'Cancel job'}
       </Button>
-      <Modal
-        opened={opened}
-        onClose={shut}
-        title="Cancel this job?"
-        closeButtonProps={{ 'aria-label': 'Close' }}
-        centered
-      >
-        <Text>
-          The job for account {job.account_number} ends now. What was measured stays. A job that was cancelled cannot be
-          started again.
-        </Text>
-        {cancel.error && (
-          <Notice kind="error" title="The job was not cancelled">
-            {sentenceOf(cancel.error)}
-          </Notice>
-        )}
-        <Group mt="md" justify="end">
-          <Button variant="default" onClick={shut} data-autofocus>
-            Let it run
-          </Button>
-          <Button color="red" loading={cancel.isPending} onClick={() => cancel.mutate()}>
-            Cancel job
-          </Button>
-        </Group>
-      </Modal>
+      {/* Locking the page needs styles that the Content-Security-Policy keeps out. */}
+      <Modal.Root opened={opened} onClose={shut} lockScroll={false} centered>
+        <Modal.Overlay />
+        <Modal.Content aria-label="Cancel this job?">
+          <Modal.Body>
+            <Title order={2} size="h4" mb="xs">
+              Cancel this job?
+            </Title>
+            <Text>
+              The job for account {job.account_number} ends now. What was measured stays. A job that was cancelled
+              cannot be started again.
+            </Text>
+            {cancel.error && (
+              <Notice kind="error" title="The job was not cancelled">
+                {sentenceOf(cancel.error)}
+              </Notice>
+            )}
+            <Group mt="md" justify="end">
+              <Button variant="default" onClick={shut} data-autofocus>
+                Let it run
+              </Button>
+              <Button color="red" loading={cancel.isPending} onClick={() => cancel.mutate()}>
+                Cancel job
+              </Button>
+            </Group>
+          </Modal.Body>
+        </Modal.Content>
+      </Modal.Root>
     </>
   )
 }

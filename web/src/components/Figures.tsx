@@ -64,7 +64,8 @@ export function Figures({ job, outcomes, asOf }: { job: Job; outcomes: Outcomes;
             </>
           )}
         </dl>
-        <div className="scroll">
+        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached with the keyboard */}
+        <section className="scroll" aria-label="Percentiles" tabIndex={0}>
           <table>
             <thead>
               <tr>
@@ -88,7 +89,7 @@ export function Figures({ job, outcomes, asOf }: { job: Job; outcomes: Outcomes;
               ))}
             </tbody>
           </table>
-        </div>
+        </section>
       </div>
     </section>
   )

@@ -35,9 +35,14 @@ export function JobPage() {
     return <Loaded key={found.data.id} job={found.data} rowError={found.error} rowAsOf={found.dataUpdatedAt} />
   if (found.error) {
     return (
-      <Notice kind="error" title="The job cannot be shown">
-        {sentenceOf(found.error)}
-      </Notice>
+      <>
+        <Title order={1} size="h2" mb="sm">
+          Job
+        </Title>
+        <Notice kind="error" title="The job cannot be shown">
+          {sentenceOf(found.error)}
+        </Notice>
+      </>
     )
   }
   if (found.isPending) return <Loader aria-label="Loading" />

@@ -34,10 +34,10 @@ export function NewJobPage() {
   const queries = useQueryClient()
   // One id for all tries: a job whose answer was lost is not started twice.
   const [id] = useState(newID)
+  // Not when a field is left: the sentence would move the button away from under the pointer.
   const form = useForm<NewJob>({
     initialValues: { ...emptyJob, email: user.email ?? '' },
     validate: rules,
-    validateInputOnBlur: true,
     onValuesChange: keepDraft,
   })
   // biome-ignore lint/correctness/useExhaustiveDependencies: what was typed before is put back once

@@ -1,0 +1,106 @@
+import AxeBuilder from '@axe-core/playwright'
+import type { Page } from '@playwright/test'
+import { account, expect, startJob, test } from './fixtures'
+
+async function check(page: Page) {
+  const { violations } = await new AxeBuilder({ page })
+    .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'])
+    .analyze()
+  expect(violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target.join(' ')).join('; ')}`)).toEqual([])
+}
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  for (const [size, viewport] of [
+    ['wide', { width: 1200, height: 900 }],
+    ['narrow', { width: 360, height: 740 }],
+  ] as const) {
+    test(`${colorScheme} and ${size}, everybody can use it`, async ({ page, db }) => {
+      test.setTimeout(120_000) // looking at a page with axe takes seconds
+      await page.emulateMedia({ colorScheme })
+      await page.setViewportSize(viewport)
+      await page.goto('/')
+      await expect(page.getByRole('table')).toBeVisible()
+      await check(page)
+      await page.goto('/?search=nobody-has-this')
+      await expect(page.getByText('No job is like that.')).toBeVisible()
+      await check(page)
+      const id = await startJob(page, {
+        account: account('axe'),
+        ip: '10.20.0.2',
+        cadence: 1,
+        minutes: 60,
+        mode: 'Real polling',
+      })
+      await expect(page.getByRole('listitem').filter({ hasText: 'no answer' }).first()).toBeVisible({ timeout: 40_000 })
+      await check(page)
+      expect(
+        await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth),
+      ).toBe(0)
+      await page.getByRole('button', { name: 'Cancel job' }).click()
+      await expect(page.getByRole('dialog')).toBeVisible()
+      await check(page)
+      await page.getByRole('dialog').getByRole('button', { name: 'Cancel job' }).click()
+      await expect(page.getByText('cancelled', { exact: true })).toBeVisible()
+      await page.goto('/new')
+      await page.getByRole('button', { name: 'Start job' }).click()
+      await expect(page.getByText('Enter the account number.')).toBeVisible()
+      await check(page)
+      await page.route('**/rest/v1/**', (route) => route.abort())
+      await page.goto(`/jobs/${id}`)
+      await expect(page.getByRole('alert')).toBeVisible()
+      await check(page)
+      await page.unrouteAll()
+      await db.from('jobs').update({ status: 'cancelled' }).eq('id', id).eq('status', 'running')
+    })
+  }
+}
+
+test('a job is started and read with the keyboard alone', async ({ page, db }) => {
+  const name = account('keys')
+  await page.goto('/')
+  await page.getByRole('link', { name: 'New job' }).first().focus()
+  await page.keyboard.press('Enter')
+  await expect(page.getByRole('heading', { name: 'New job' })).toBeVisible()
+  await page.getByRole('radio', { name: 'Simulated' }).focus()
+  await page.keyboard.press('ArrowDown')
+  await expect(page.getByRole('radio', { name: 'Real polling' })).toBeChecked()
+  await page.keyboard.press('Tab')
+  await page.keyboard.type(name)
+  await page.keyboard.press('Tab')
+  await page.keyboard.type('10.20.0.1')
+  await page.keyboard.press('Tab')
+  await page.keyboard.press('ControlOrMeta+A')
+  await page.keyboard.type('1')
+  await page.keyboard.press('Enter')
+  await page.waitForURL(/\/jobs\//)
+  await expect(page.getByRole('listitem').filter({ hasText: 'answered in' })).not.toHaveCount(0)
+  await page.getByRole('img', { name: /Chart of round-trip times/ }).focus()
+  await page.keyboard.press('Home')
+  await expect(page.locator('output')).toHaveText(/: answered in [\d.]+ ms\./)
+  await page.keyboard.press('End')
+  await expect(page.locator('output')).toHaveText(/: answered in [\d.]+ ms, jitter/)
+  await db.from('jobs').update({ status: 'cancelled' }).eq('account_number', name)
+})
+
+test('a stretch of time is seen closer', async ({ page, db }) => {
+  const id = await startJob(page, {
+    account: account('closer'),
+    ip: '10.20.0.1',
+    cadence: 1,
+    minutes: 60,
+    mode: 'Real polling',
+  })
+  await expect(page.getByRole('listitem').filter({ hasText: 'answered in' })).toHaveCount(12, { timeout: 30_000 })
+  const box = await page.locator('.u-over').boundingBox()
+  if (!box) throw new Error('no chart')
+  await page.mouse.move(box.x + box.width * 0.2, box.y + 50)
+  await page.mouse.down()
+  await page.mouse.move(box.x + box.width * 0.6, box.y + 60, { steps: 5 })
+  await page.mouse.up()
+  await expect(page.getByRole('radio', { name: 'Chosen' })).toBeChecked()
+  await page.getByRole('button', { name: 'Earlier' }).click()
+  await expect(page.getByRole('button', { name: 'Earlier' })).toBeDisabled()
+  await page.getByText('Whole job').click()
+  await expect(page.getByRole('button', { name: 'Earlier' })).toBeHidden()
+  await db.from('jobs').update({ status: 'cancelled' }).eq('id', id)
+})

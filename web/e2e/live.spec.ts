@@ -1,0 +1,67 @@
+import { account, expect, startJob, test } from './fixtures'
+
+// A project with Realtime: as much of its protocol as a subscription needs, because the demo has none.
+test('with Realtime a sample is shown when it is written', async ({ page, db }) => {
+  let announce: (() => void) | undefined
+  await page.routeWebSocket(/\/realtime\/v1\/websocket/, (socket) => {
+    socket.onMessage((message) => {
+      const [join, ref, topic, event, payload] = JSON.parse(String(message))
+      const reply = (response: unknown) =>
+        socket.send(JSON.stringify([join, ref, topic, 'phx_reply', { status: 'ok', response }]))
+      if (event !== 'phx_join') return reply({})
+      const changes = payload.config.postgres_changes.map((change: object, id: number) => ({ ...change, id: id + 1 }))
+      reply({ postgres_changes: changes })
+      socket.send(
+        JSON.stringify([
+          null,
+          null,
+          topic,
+          'system',
+          { status: 'ok', extension: 'postgres_changes', channel: topic, message: 'Subscribed to PostgreSQL' },
+        ]),
+      )
+      announce = () => {
+        const data = {
+          schema: 'public',
+          table: 'samples',
+          type: 'INSERT',
+          commit_timestamp: new Date().toISOString(),
+          columns: [],
+          record: {},
+          errors: null,
+        }
+        socket.send(JSON.stringify([null, null, topic, 'postgres_changes', { ids: [1], data }]))
+      }
+    })
+  })
+  const id = await startJob(page, {
+    account: account('realtime'),
+    ip: '10.20.0.1',
+    cadence: 1,
+    minutes: 60,
+    mode: 'Real polling',
+  })
+  await expect(page.getByText('Live by Realtime.')).toBeVisible()
+  const asked = page.waitForRequest(/\/rest\/v1\/samples/)
+  announce?.()
+  await asked // within seconds, where without it would be half a minute
+  await expect(page.getByRole('list').filter({ hasText: 'answered in' })).toBeVisible()
+  await db.from('jobs').update({ status: 'cancelled' }).eq('id', id)
+})
+
+test('without Realtime the page asks for news, and not for what it has', async ({ page, db }) => {
+  const id = await startJob(page, {
+    account: account('polled'),
+    ip: '10.20.0.1',
+    cadence: 1,
+    minutes: 60,
+    mode: 'Real polling',
+  })
+  await expect(page.getByText('Live: looks for news every few seconds.')).toBeVisible()
+  await expect(page.getByRole('listitem').filter({ hasText: 'answered in' })).toHaveCount(12, { timeout: 30_000 })
+  const request = await page.waitForRequest(
+    (r) => r.method() === 'GET' && r.url().includes('/rest/v1/samples?') && r.url().includes(id),
+  )
+  expect(new URL(request.url()).searchParams.get('scheduled_at')).toMatch(/^gte\./)
+  await db.from('jobs').update({ status: 'cancelled' }).eq('id', id)
+})
