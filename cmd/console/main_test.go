@@ -31,12 +31,12 @@ func TestOnlyWhatEverybodyMayHaveIsHandedOut(t *testing.T) {
 		want page.Config
 	}{
 		"a publishable key": {options{SupabaseURL: url + "/", key: key, SignIn: "supabase"}, "", page.Config{SupabaseURL: url, PublishableKey: key, SignIn: "supabase", Version: "v1"}},
-		"an anon key":       {options{SupabaseURL: url, key: tokenFor("anon"), SignIn: "none"}, "", page.Config{SupabaseURL: url, PublishableKey: tokenFor("anon"), SignIn: "none", Version: "v1"}},
+		"an anon key":       {options{SupabaseURL: url + "/rest/v1/", key: tokenFor("anon"), SignIn: "none"}, "", page.Config{SupabaseURL: url, PublishableKey: tokenFor("anon"), SignIn: "none", Version: "v1"}},
 		"a token of a user": {options{SupabaseURL: url, key: key, SignIn: "supabase", token: tokenFor("authenticated")}, "",
 			page.Config{SupabaseURL: url, PublishableKey: key, SignIn: "token", AccessToken: tokenFor("authenticated"), Version: "v1"}},
 
 		"no URL":                   {options{key: key}, "SUPABASE_URL is not set", page.Config{}},
-		"a URL with a path":        {options{SupabaseURL: url + "/rest/v1", key: key}, "SUPABASE_URL is not a project's URL", page.Config{}},
+		"no URL at all":            {options{SupabaseURL: "abc.supabase.co", key: key}, "SUPABASE_URL is not a project's URL", page.Config{}},
 		"no key":                   {options{SupabaseURL: url}, "SUPABASE_PUBLISHABLE_KEY is not set", page.Config{}},
 		"a secret key":             {options{SupabaseURL: url, key: "sb_secret_x", SignIn: "none"}, "SUPABASE_PUBLISHABLE_KEY is for the role service_role, and every browser would be given it", page.Config{}},
 		"a service_role key":       {options{SupabaseURL: url, key: tokenFor("service_role"), SignIn: "none"}, "is for the role service_role", page.Config{}},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -35,7 +36,7 @@ type options struct {
 
 // config checks the settings and makes of them what the page is told. An error is one sentence that names the variable.
 func (o *options) config(version string, clk clock.PassiveClock) (page.Config, error) {
-	c := page.Config{SupabaseURL: strings.TrimRight(o.SupabaseURL, "/"), PublishableKey: o.key, SignIn: o.SignIn, AccessToken: o.token, Version: version}
+	c := page.Config{SupabaseURL: strings.TrimSuffix(strings.TrimRight(o.SupabaseURL, "/"), "/rest/v1"), PublishableKey: o.key, SignIn: o.SignIn, AccessToken: o.token, Version: version}
 	switch {
 	case o.SupabaseURL == "":
 		return c, errors.New("SUPABASE_URL is not set: give the URL of the Supabase project, as browsers reach it")
@@ -66,15 +67,14 @@ func public(variable, value string, clk clock.PassiveClock, roles ...string) err
 	if err != nil {
 		return err
 	}
-	for _, role := range roles {
-		if info.Role == role {
-			return nil
-		}
-	}
-	if info.Role == "" {
+	switch {
+	case slices.Contains(roles, info.Role):
+		return nil
+	case info.Role == "":
 		return fmt.Errorf("%s is neither a key nor a token of Supabase", variable)
+	default:
+		return fmt.Errorf("%s is for the role %s, and every browser would be given it: give one of the role %s", variable, info.Role, strings.Join(roles, " or "))
 	}
-	return fmt.Errorf("%s is for the role %s, and every browser would be given it: give one of the role %s", variable, info.Role, strings.Join(roles, " or "))
 }
 
 // fromEnvironment takes what has no flag.

@@ -122,6 +122,9 @@ func (d *demo) begin(ctx context.Context) (err error) {
 	if d.db, err = d.stack.Connect(ctx); err != nil {
 		return err
 	}
+	if err := d.admitViewer(ctx); err != nil {
+		return err
+	}
 	d.start = time.Now().Add(headStart).UTC().Truncate(time.Microsecond)
 	table := [][]string{}
 	for i, f := range fates() {

@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/cli/browser"
 
+	migrations "github.com/soundcheck-io/latency-operator/config/supabase"
 	"github.com/soundcheck-io/latency-operator/internal/build"
 	"github.com/soundcheck-io/latency-operator/internal/page"
 	"github.com/soundcheck-io/latency-operator/internal/stack"
@@ -48,7 +50,20 @@ func openPage(ctx context.Context, s *stack.Stack, address string) (url string, 
 	return "http://" + listener.Addr().String(), nil
 }
 
-// show opens a page in the viewer's browser, where there is one. It is printed anyway.
+// admitViewer has the database let the page's user do what users may, and nobody else.
+func (d *demo) admitViewer(ctx context.Context) error {
+	for _, m := range migrations.Optional() {
+		if strings.HasSuffix(m.Name, "_page_access.sql") {
+			if _, err := d.db.Exec(ctx, m.SQL); err != nil {
+				return fmt.Errorf("apply %s: %w", m.Name, err)
+			}
+			return d.stack.Gateway.ReloadSchema(ctx)
+		}
+	}
+	return errors.New("there is no migration for the page's users")
+}
+
+// showPage opens a page in the viewer's browser, where there is one. It is printed anyway.
 func showPage(url string) {
 	if runtime.GOOS == "linux" && os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
 		return

@@ -66,18 +66,15 @@ describe('the form', () => {
   ])('wants %s', (_, got, want) => expect(got).toBe(want))
 
   test('writes what was typed, and leaves the rest to the database', () => {
-    const row = rowOf(
-      {
-        accountNumber: ' A-1 ',
-        targetIP: '2001:DB8::0001',
-        cadenceSeconds: '5',
-        durationMinutes: 60,
-        email: ' ',
-        mode: 'real_polling',
-      },
-      'id',
-    )
-    expect(row).toEqual({
+    const typed = {
+      accountNumber: ' A-1 ',
+      targetIP: '2001:DB8::0001',
+      cadenceSeconds: '5',
+      durationMinutes: 60,
+      email: ' ',
+      mode: 'real_polling',
+    } as const
+    const row = {
       id: 'id',
       account_number: 'A-1',
       target_ip: '2001:db8::1',
@@ -85,7 +82,9 @@ describe('the form', () => {
       duration_minutes: 60,
       monitoring_mode: 'real_polling',
       notification_email: null,
-    })
+    }
+    expect(rowOf(typed, 'id', null)).toEqual(row)
+    expect(rowOf(typed, 'id', 'me')).toEqual({ ...row, requester_id: 'me' })
   })
 })
 

@@ -90,8 +90,8 @@ function parse(text: string): ipaddr.IPv4 | ipaddr.IPv6 | null {
   return ipaddr.IPv6.parse(text)
 }
 
-/** The row to insert. Status, start and whoever asks are for the database to say. */
-export function rowOf(job: NewJob, id: string) {
+/** The row to insert, for whoever asks for it. Status and start are for the database to say. */
+export function rowOf(job: NewJob, id: string, requester: string | null) {
   return {
     id,
     account_number: job.accountNumber.trim(),
@@ -100,5 +100,6 @@ export function rowOf(job: NewJob, id: string) {
     duration_minutes: Number(job.durationMinutes),
     monitoring_mode: job.mode,
     notification_email: job.email.trim() || null,
+    ...(requester === null ? {} : { requester_id: requester }),
   }
 }

@@ -76,8 +76,8 @@ export async function getJob(db: SupabaseClient, id: string, signal?: AbortSigna
 }
 
 /** Starts a job. The id is the caller's, so that asking again after an answer was lost starts none twice. */
-export async function createJob(db: SupabaseClient, job: NewJob, id: string): Promise<void> {
-  const { error, status } = await db.from('jobs').insert(rowOf(job, id))
+export async function createJob(db: SupabaseClient, job: NewJob, id: string, requester: string | null): Promise<void> {
+  const { error, status } = await db.from('jobs').insert(rowOf(job, id, requester))
   if (error && !(error.code === '23505' && (await getJob(db, id)))) throw failureOf(error, status)
 }
 

@@ -46,7 +46,7 @@ export function NewJobPage() {
     if (draft) form.setValues(draft)
   }, [])
   const create = useMutation({
-    mutationFn: (job: NewJob) => createJob(db, job, id),
+    mutationFn: (job: NewJob) => createJob(db, job, id, user.id),
     onSuccess: async () => {
       sessionStorage.removeItem(draftKey)
       await queries.invalidateQueries({ queryKey: ['jobs'] })
