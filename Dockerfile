@@ -1,5 +1,6 @@
 # docker build .                       the operator; `make docker-build` says which version it is, `make docker-buildx` builds it for every architecture
 # docker build --target simulator .    a stand-in for SpreeDB, to try the operator without one
+# docker build --target console .      the page of Sound Check: config/components/console
 # docker build --target demo .         a stand-in for SpreeDB and for the Supabase project, with a PostgreSQL: config/overlays/demo
 #
 # The compiler runs on the machine that builds and compiles for the others: nothing is emulated. Go's version is exact, and
@@ -44,6 +45,32 @@ LABEL org.opencontainers.image.title="latency-operator demo" \
 COPY --from=build-simulator /out/simulator /simulator
 USER 65532:0
 ENTRYPOINT ["/simulator", "--template=/usr/share/soundcheck/database", "--data=/var/lib/soundcheck/database", "--supabase=:8000", "--jobs"]
+
+# The page is the same on every architecture.
+FROM --platform=$BUILDPLATFORM node:24.22.3-slim AS build-page
+WORKDIR /src/web
+COPY web/package.json web/package-lock.json ./
+RUN npm ci --no-fund --no-audit
+COPY web ./
+RUN npm run build
+
+FROM builder AS build-console
+COPY web/embed.go web/embed.go
+COPY --from=build-page /src/web/dist web/dist
+ARG VERSION=dev
+RUN go build -ldflags "-s -w -X main.version=$VERSION" -o /out/console ./cmd/console
+
+FROM gcr.io/distroless/static:nonroot AS console
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="Sound Check" \
+      org.opencontainers.image.description="The page where latency jobs are started and watched" \
+      org.opencontainers.image.source="https://github.com/soundcheck-io/latency-operator" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION"
+COPY LICENSE /licenses/LICENSE
+COPY --from=build-console /out/console /console
+USER 65532:65532
+ENTRYPOINT ["/console"]
 
 FROM builder AS build-manager
 ARG VERSION=dev

@@ -10,6 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMAGE   := ghcr.io/soundcheck-io/latency-operator# the name in config/manager
 IMG     ?= $(IMAGE):$(VERSION)
 DEMO_IMG ?= $(IMAGE)-demo:$(VERSION)
+CONSOLE_IMG ?= $(IMAGE)-console:$(VERSION)
 # What deploy, undeploy and build-installer take: config/overlays/openshift on OpenShift.
 OVERLAY ?= config/default
 
@@ -170,6 +171,10 @@ build: ## Build bin/manager and bin/kubectl-soundcheck.
 	@$(GOBUILD) -o bin/manager ./cmd
 	@$(GOBUILD) -o bin/kubectl-soundcheck ./cmd/kubectl-soundcheck
 
+.PHONY: build-console
+build-console: web ## Build bin/console, with the page in it.
+	@$(GOBUILD) -o bin/console ./cmd/console
+
 .PHONY: verify-reproducible
 verify-reproducible: build ## Build bin/manager again from a copy elsewhere, with an empty cache, and check that it is the same: some minutes.
 	@copy=$$(mktemp -d); trap 'chmod -R u+w "$$copy"; rm -rf "$$copy"' EXIT; mkdir "$$copy/source"; \
@@ -208,6 +213,10 @@ docker-buildx: ## Build the image IMG for all PLATFORMS and push it, with its pr
 docker-build-demo: ## Build the image DEMO_IMG, which config/components/demo runs.
 	@$(CONTAINER_TOOL) build --target demo --tag $(DEMO_IMG) .
 
+.PHONY: docker-build-console
+docker-build-console: ## Build the image CONSOLE_IMG, which config/components/console runs.
+	@$(CONTAINER_TOOL) build --target console --build-arg VERSION=$(VERSION) --tag $(CONSOLE_IMG) .
+
 .PHONY: docker-push
 docker-push: ## Push the image IMG.
 	@$(CONTAINER_TOOL) push $(IMG)
@@ -215,7 +224,7 @@ docker-push: ## Push the image IMG.
 .PHONY: build-installer
 build-installer: ## Write dist/install.yaml: OVERLAY with the image IMG, in one file.
 	@rm -rf dist/install && mkdir -p dist/install
-	@cd dist/install && $(KUSTOMIZE) create --resources ../../$(OVERLAY) && $(KUSTOMIZE) edit set image $(IMAGE)=$(IMG) $(IMAGE)-demo=$(DEMO_IMG) && \
+	@cd dist/install && $(KUSTOMIZE) create --resources ../../$(OVERLAY) && $(KUSTOMIZE) edit set image $(IMAGE)=$(IMG) $(IMAGE)-demo=$(DEMO_IMG) $(IMAGE)-console=$(CONSOLE_IMG) && \
 		$(KUSTOMIZE) edit add label --without-selector app.kubernetes.io/version:$(VERSION)
 	@$(KUSTOMIZE) build dist/install >dist/install.yaml
 

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,7 +18,7 @@ func TestTheDockerfileCopiesWhatItBuilds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var copied, admitted, refused []string
+	var copied, admitted, refused, left []string
 	for _, line := range lines(t, filepath.Join(root, "Dockerfile")) {
 		if fields := strings.Fields(line); len(fields) > 2 && fields[0] == "COPY" && !strings.HasPrefix(fields[1], "--") {
 			copied = append(copied, fields[1:len(fields)-1]...)
@@ -28,22 +29,40 @@ func TestTheDockerfileCopiesWhatItBuilds(t *testing.T) {
 			admitted = append(admitted, name)
 		} else if name, ok := strings.CutPrefix(line, "**/"); ok {
 			refused = append(refused, name)
+		} else if strings.Contains(line, "/") && !strings.HasPrefix(line, "#") {
+			left = append(left, line)
 		}
 	}
 	for _, file := range sources(t, root) {
+		if below(file, []string{"web/dist"}) {
+			continue // the page, which a stage of its own builds
+		}
 		if !below(file, copied) {
 			t.Errorf("the Dockerfile does not copy %s", file)
 		}
-		if !below(file, admitted) || anyPart(file, refused) {
+		if !below(file, admitted) || anyPart(file, refused) || below(file, left) {
 			t.Errorf(".dockerignore keeps %s from the Dockerfile", file)
 		}
+	}
+}
+
+// The page is built with the same Node.js wherever it is built.
+func TestTheDockerfileHasTheNodeOfTheRepository(t *testing.T) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, version, found := strings.Cut(strings.Join(lines(t, filepath.Join(root, "hack", "node.sh")), "\n"), "NODE_VERSION:=")
+	version, _, _ = strings.Cut(version, "}")
+	if want := "FROM --platform=$BUILDPLATFORM node:" + version + "-slim AS build-page"; !found || !slices.Contains(lines(t, filepath.Join(root, "Dockerfile")), want) {
+		t.Errorf("the Dockerfile has not the line %s", want)
 	}
 }
 
 // sources are the files of the repository in the programs of the images, and those embedded in them.
 func sources(t *testing.T, root string) []string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", "noembeddedpostgres", "-json=Dir,GoFiles,EmbedFiles,Module", ".", "./simulator").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", "noembeddedpostgres", "-json=Dir,GoFiles,EmbedFiles,Module", ".", "./simulator", "./console").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

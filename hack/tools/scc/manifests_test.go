@@ -19,12 +19,21 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-// podOf is the pod of a folder of config with components, as its controller makes it.
+// podOf is the operator's pod of a folder of config with components, as its controller makes it.
 func podOf(t *testing.T, resource string, components ...string) *corev1.Pod {
+	t.Helper()
+	return podNamed(t, "latency-operator", resource, components...)
+}
+
+// podNamed is the pod of the controller with a name.
+func podNamed(t *testing.T, name, resource string, components ...string) *corev1.Pod {
 	t.Helper()
 	g := NewWithT(t)
 	var pod *corev1.Pod
 	for _, object := range build(t, resource, components...) {
+		if object.GetName() != name {
+			continue
+		}
 		to := func(into runtime.Object) {
 			g.Expect(runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, into, true)).To(Succeed())
 		}

@@ -112,6 +112,7 @@ func TestOpenShiftAdmitsTheOperator(t *testing.T) {
 		"openshift, all components": podOf(t, "overlays/openshift", "replicas", "egress-proxy", "network-policy", "monitoring-openshift"),
 		"durable, all components":   podOf(t, "overlays/openshift", "durable", "replicas", "egress-proxy", "network-policy", "monitoring-openshift"),
 		"split install":             podOf(t, "namespaced", "openshift"),
+		"the console":               podNamed(t, "sound-check-console", "overlays/openshift", "console-openshift"),
 		"default":                   podOf(t, "default"), // which pins nothing: an administrator may prefer another constraint
 	} {
 		t.Run(name, func(t *testing.T) {
