@@ -39,7 +39,7 @@ func readPages() map[string]*page {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (path == "dist" || path == "bin" || strings.HasPrefix(entry.Name(), ".") && path != "."):
+		case entry.IsDir() && (path == "dist" || path == "bin" || entry.Name() == "node_modules" || entry.Name() == "test-results" || strings.HasPrefix(entry.Name(), ".") && path != "."):
 			return fs.SkipDir
 		case filepath.Ext(path) == ".md":
 			source, err := os.ReadFile(filepath.Join("..", path))
@@ -162,7 +162,7 @@ func TestEveryPageIsFoundFromTheIndex(t *testing.T) {
 
 var (
 	// named are paths of this repository in code: the last part may end in * and the whole must not be part of a longer word.
-	named   = regexp.MustCompile(`(?:^|[\s("'=./])((?:\.ci|api|cmd|config|controllers|docs|hack|internal)/[\w./*-]*[\w*])`)
+	named   = regexp.MustCompile(`(?:^|[\s("'=./])((?:\.ci|api|cmd|config|controllers|docs|hack|internal|web)/[\w./*-]*[\w*])`)
 	ordered = regexp.MustCompile(`(?:^|[^\w-])make ((?:[a-z][\w-]* ?)+)`)
 	target  = regexp.MustCompile(`(?m)^([a-z][\w-]*):`)
 )

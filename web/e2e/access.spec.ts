@@ -104,3 +104,72 @@ test('a stretch of time is seen closer', async ({ page, db }) => {
   await expect(page.getByRole('button', { name: 'Earlier' })).toBeHidden()
   await db.from('jobs').update({ status: 'cancelled' }).eq('id', id)
 })
+
+// The demo has no Supabase Auth: this answers as it does, with the demo's own token, which the REST API takes.
+test('people sign in with Supabase Auth, and out', async ({ page }) => {
+  let token = ''
+  await page.route('**/config.json', async (route) => {
+    const { accessToken, ...config } = await (await route.fetch()).json()
+    token = accessToken
+    await route.fulfill({ json: { ...config, signIn: 'supabase' } })
+  })
+  const headers = { 'access-control-allow-origin': '*', 'access-control-allow-headers': '*' }
+  await page.route('**/auth/v1/**', async (route) => {
+    const request = route.request()
+    if (request.method() === 'OPTIONS') return route.fulfill({ status: 200, headers })
+    if (request.url().includes('/logout')) return route.fulfill({ status: 204, headers })
+    if (request.postDataJSON().password !== 'right') {
+      return route.fulfill({
+        status: 400,
+        headers,
+        json: { code: 'invalid_credentials', error_code: 'invalid_credentials', msg: 'Invalid login credentials' },
+      })
+    }
+    const user = {
+      id: JSON.parse(atob(token.split('.')[1] ?? '')).sub,
+      email: 'ann@example.com',
+      aud: 'authenticated',
+      app_metadata: {},
+      user_metadata: {},
+      created_at: new Date().toISOString(),
+    }
+    return route.fulfill({
+      headers,
+      json: { access_token: token, token_type: 'bearer', expires_in: 3600, refresh_token: 'r', user },
+    })
+  })
+  await page.goto('/jobs/5b0c6f0e-0000-4000-8000-00000000dead')
+  await expect(page.getByRole('heading', { name: 'Sign in' })).toBeVisible()
+  await expect(page.getByRole('link', { name: 'New job' })).toBeHidden()
+  await check(page)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await expect(page.getByText('Enter the e-mail address of your account.')).toBeVisible()
+  await page.getByLabel('E-mail address').fill('ann@example.com')
+  await page.getByRole('textbox', { name: 'Password' }).fill('wrong')
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await expect(page.getByRole('alert')).toContainText('The address or the password is not right.')
+  await page.getByRole('textbox', { name: 'Password' }).fill('right')
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await expect(page.getByRole('heading', { name: 'No such job' })).toBeVisible() // where the address led
+  await expect(page.getByText('ann@example.com')).toBeVisible()
+  await page.getByRole('link', { name: 'Jobs', exact: true }).click()
+  await expect(page.getByRole('table')).toBeVisible()
+  await page.reload()
+  await expect(page.getByRole('table')).toBeVisible()
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await expect(page.getByRole('heading', { name: 'Sign in' })).toBeVisible()
+})
+
+test('a job of somebody else stays, and why is said', async ({ page, db, request }) => {
+  // The policies say whose a job is; one of the demo's own jobs is nobody's.
+  const { data } = await db.from('jobs').select('id').is('requester_id', null).eq('status', 'running').limit(1).single()
+  await page.goto(`/jobs/${data?.id}`)
+  await page.getByRole('button', { name: 'Cancel job' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel job' }).click()
+  await expect(page.getByRole('alert')).toContainText('only whoever started it may, and a supervisor')
+  const config = await (await request.get('/config.json')).json()
+  const answer = await request.get(`${config.supabaseUrl}/rest/v1/jobs?select=id`, {
+    headers: { apikey: config.publishableKey },
+  })
+  expect(answer.status()).toBe(401) // without a token nobody sees anything
+})
