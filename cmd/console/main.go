@@ -17,6 +17,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"k8s.io/utils/clock"
 
 	"github.com/soundcheck-io/latency-operator/internal/build"
@@ -97,9 +98,8 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 
 func newLog(format string) (logr.Logger, error) {
 	config := zap.NewProductionConfig()
-	if format == "console" {
-		config = zap.NewDevelopmentConfig()
-	}
+	config.Encoding, config.DisableCaller = format, true
+	config.EncoderConfig.EncodeTime = zapcore.RFC3339TimeEncoder
 	log, err := config.Build()
 	if err != nil {
 		return logr.Logger{}, fmt.Errorf("prepare the log: %w", err)

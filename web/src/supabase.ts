@@ -1,4 +1,5 @@
 import { createClient, type SupabaseClient } from '@supabase/supabase-js'
+import { askAndCompare } from './clock'
 import type { Config } from './config'
 
 /** A client that acts as whoever signed in, as the demo's user, or as nobody in particular (anon). */
@@ -12,6 +13,7 @@ export function connect(config: Config): SupabaseClient {
       autoRefreshToken: config.signIn === 'supabase',
       detectSessionInUrl: false,
     },
+    global: { fetch: askAndCompare },
     db: { timeout: 15_000, retry: false },
     realtime: { params: { eventsPerSecond: 2 } },
   })

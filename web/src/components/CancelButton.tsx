@@ -1,6 +1,7 @@
 import { Button, Group, Modal, Text, Title } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { useMutation, useQueryClient } from '@tanstack/react-query'
+import { serverNow } from '../clock'
 import { cancelJob } from '../data/jobs'
 import { useAccess } from '../database'
 import { sentenceOf } from '../errors'
@@ -13,7 +14,7 @@ export function CancelButton({ job, compact = false }: { job: Job; compact?: boo
   const queries = useQueryClient()
   const [opened, { open, close }] = useDisclosure(false)
   const cancel = useMutation({
-    mutationFn: () => cancelJob(db, job.id, Date.now()),
+    mutationFn: () => cancelJob(db, job.id, serverNow()),
     onSuccess: close,
     onSettled: () =>
       Promise.all([

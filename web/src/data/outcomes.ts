@@ -1,4 +1,5 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
+import { serverNow } from '../clock'
 import { failureOf } from '../errors'
 import { gridOf, instantOf, type Job } from '../job'
 import { dueOf, type Grid, slotAt } from '../schedule'
@@ -100,7 +101,7 @@ async function loadDated(
 ): Promise<Sample[]> {
   const grid = gridOf(job)
   const stretch = pageSize * grid.cadence
-  const slots = slotAt(grid, Date.now()) + 1
+  const slots = slotAt(grid, serverNow()) + 1
   const stretches = Math.max(1, Math.ceil(slots / pageSize))
   const parts: Sample[][] = new Array(stretches)
   let next = 0

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'react'
+import { serverNow } from '../clock'
 import { useAccess } from '../database'
 import type { Job } from '../job'
 import { Live } from './live'
@@ -41,7 +42,7 @@ export function useOutcomes(job: Job, refresh: () => void): Watched {
       let known: Outcomes | null = null
       while (!signal.aborted) {
         try {
-          const now = Date.now()
+          const now = serverNow()
           known =
             known === null
               ? await loadAll(db, latest.current.job, signal, (share) => update({ share }))

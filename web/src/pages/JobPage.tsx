@@ -2,6 +2,7 @@ import { Button, Group, Loader, Progress, Title } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useCallback } from 'react'
 import { Link, useParams } from 'react-router'
+import { serverNow } from '../clock'
 import { CancelButton } from '../components/CancelButton'
 import { Figures } from '../components/Figures'
 import { JobChart } from '../components/JobChart'
@@ -66,7 +67,7 @@ function Loaded({ job, rowError, rowAsOf }: { job: Job; rowError: unknown; rowAs
   const running = job.status === 'running'
   const pollers = useQuery({
     queryKey: ['pollers'],
-    queryFn: ({ signal }) => loadPollers(db, Date.now(), signal),
+    queryFn: ({ signal }) => loadPollers(db, serverNow(), signal),
     refetchInterval: 5000,
     enabled: real && running,
   })

@@ -1,4 +1,5 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
+import { serverNow } from '../clock'
 import { failureOf } from '../errors'
 import { gridOf, instantOf, type Job, jobColumns, simulatable } from '../job'
 import { endOf, slotAt, slotsOf } from '../schedule'
@@ -51,13 +52,13 @@ class Runner {
   async run(): Promise<void> {
     let looked = Number.NEGATIVE_INFINITY
     while (!this.signal.aborted) {
-      const now = Date.now()
+      const now = serverNow()
       try {
         if (now - looked >= lookEvery) {
           await this.look()
           looked = now
         }
-        for (const run of this.runs.values()) await this.advance(run, Date.now())
+        for (const run of this.runs.values()) await this.advance(run, serverNow())
       } catch {
         // Samples of a simulation can be made up later as well: the next turn does.
       }
