@@ -46,6 +46,18 @@ export function instantOf(text: string): number {
   return Math.floor(whole) + Number(`0.${fraction.slice(3)}`)
 }
 
+/**
+ * When a job was over, in milliseconds since 1970; null while it runs. One that was started anew still has the end of the time before, and
+ * one that somebody else cancelled may have none: then `newest`, when its newest slot with an outcome was due, is the best that is known.
+ */
+export function endOfJob(
+  job: Pick<Job, 'status' | 'completed_at' | 'started_at'>,
+  newest: number | null,
+): number | null {
+  if (job.status === 'running') return null
+  return job.completed_at === null ? (newest ?? instantOf(job.started_at)) : instantOf(job.completed_at)
+}
+
 /** Whether this browser may make up samples for a job: only for one that says so itself and still runs. */
 export const simulatable = (job: Pick<Job, 'monitoring_mode' | 'status'>): boolean =>
   job.monitoring_mode === 'simulated' && job.status === 'running'

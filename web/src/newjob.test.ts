@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { instantOf } from './job'
+import { endOfJob, instantOf } from './job'
 import { addressFault, canonicalAddress, emptyJob, rowOf, rules } from './newjob'
 
 describe('an address of a modem', () => {
@@ -94,4 +94,14 @@ test('a time of PostgreSQL keeps its microseconds', () => {
   expect(instantOf('2026-11-29T08:00:00.123Z')).toBe(whole)
   expect(instantOf('2026-11-29T08:00:00+00:00')).toBe(whole - 123)
   expect(instantOf('yesterday')).toBeNaN()
+})
+
+test.each([
+  ['runs', 'running', null, 7, null],
+  ['was started anew', 'running', '2026-11-28T08:00:00Z', 7, null],
+  ['is over', 'completed', '2026-11-29T08:00:00Z', 7, Date.parse('2026-11-29T08:00:00Z')],
+  ['was cancelled by somebody who does not say when', 'cancelled', null, 7, 7],
+  ['was never measured', 'cancelled', null, null, Date.parse('2026-11-29T07:00:00Z')],
+] as const)('a job that %s ends', (_, status, completed_at, newest, want) => {
+  expect(endOfJob({ status, completed_at, started_at: '2026-11-29T07:00:00Z' }, newest)).toBe(want)
 })

@@ -1,6 +1,6 @@
 import { Fragment, type ReactNode, useMemo } from 'react'
-import type { Outcomes } from '../data/outcomes'
-import { gridOf, highLossShare, instantOf, type Job } from '../job'
+import { newestOf, type Outcomes } from '../data/outcomes'
+import { endOfJob, gridOf, highLossShare, type Job } from '../job'
 import { completenessOf, errorsOf, lossOf, outageAfter, samplesOf, slotsOf, statistics } from '../statistics/statistics'
 import { reason, says } from '../statistics/verdict'
 import { counted, duration, ms, of } from '../statistics/words'
@@ -9,14 +9,7 @@ import { timeText } from './When'
 /** A job in figures, each share with what it is of, and in plain words. */
 export function Figures({ job, outcomes, asOf }: { job: Job; outcomes: Outcomes; asOf: number }) {
   const s = useMemo(
-    () =>
-      statistics(
-        gridOf(job),
-        job.completed_at ? instantOf(job.completed_at) : null,
-        outcomes.samples,
-        outcomes.gaps,
-        asOf,
-      ),
+    () => statistics(gridOf(job), endOfJob(job, newestOf(outcomes)), outcomes.samples, outcomes.gaps, asOf),
     [job, outcomes, asOf],
   )
   const due = slotsOf(s) + s.open

@@ -1,8 +1,8 @@
 import { Button, Group, SegmentedControl, useComputedColorScheme } from '@mantine/core'
 import { useMemo, useState } from 'react'
 import { RttChart } from '../chart/RttChart'
-import type { Outcomes } from '../data/outcomes'
-import { gridOf, instantOf, type Job } from '../job'
+import { newestOf, type Outcomes } from '../data/outcomes'
+import { endOfJob, gridOf, type Job } from '../job'
 import { endOf } from '../schedule'
 import { counted, duration } from '../statistics/words'
 import { timeText } from './When'
@@ -19,16 +19,11 @@ export function JobChart({ job, outcomes, now }: { job: Job; outcomes: Outcomes;
   const grid = gridOf(job)
   const { samples, gaps } = outcomes
   const first = Math.min(samples[0]?.at ?? grid.start, gaps[0]?.from ?? grid.start, grid.start)
-  const ended = job.completed_at ? instantOf(job.completed_at) : endOf(grid)
-  const newest = Math.max(samples.at(-1)?.at ?? first, gaps.at(-1)?.to ?? first)
+  const newest = newestOf(outcomes) ?? first
+  const ended = endOfJob(job, newest)
   // Rounded to the cadence, so that what is drawn is not worked out anew each second.
-  const edge =
-    job.status === 'running'
-      ? Math.max(
-          newest,
-          grid.start + Math.floor((Math.min(now, endOf(grid)) - grid.start) / grid.cadence) * grid.cadence,
-        )
-      : Math.max(newest, Math.min(ended, endOf(grid)))
+  const until = ended ?? grid.start + Math.floor((now - grid.start) / grid.cadence) * grid.cadence
+  const edge = Math.max(newest, Math.min(until, endOf(grid)))
   const all = { from: first, to: Math.max(edge, first + grid.cadence) }
   const { from, to } =
     range.kind === 'all'

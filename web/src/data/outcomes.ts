@@ -15,6 +15,12 @@ export interface Outcomes {
 
 export const nothing: Outcomes = { samples: [], gaps: [], undated: 0 }
 
+/** When the newest slot with an outcome was due; null without any. */
+export function newestOf({ samples, gaps }: Outcomes): number | null {
+  const newest = gaps.reduce((at, gap) => Math.max(at, gap.to), samples.at(-1)?.at ?? Number.NEGATIVE_INFINITY)
+  return newest === Number.NEGATIVE_INFINITY ? null : newest
+}
+
 /** Where a Supabase project cuts an answer off. */
 const pageSize = 1000
 /** How many requests are under way at once: hosted projects serve some ten at a time to everybody. */

@@ -87,7 +87,7 @@ function Loaded({ job, rowError, rowAsOf }: { job: Job; rowError: unknown; rowAs
             <StatusBadge status={job.status} /> <ModeBadge mode={job.monitoring_mode} />{' '}
             <span className="address">{job.target_ip ?? 'no target IP'}</span> · every {duration(grid.cadence)} for{' '}
             {duration(grid.duration)} · started {timeText(grid.start)}
-            {job.completed_at && ` · ended ${timeText(instantOf(job.completed_at))}`}
+            {!running && job.completed_at && ` · ended ${timeText(instantOf(job.completed_at))}`}
           </p>
         </div>
         <Group gap="xs">
