@@ -1,4 +1,5 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
+import { pause } from '../pause'
 
 /** How often to look without Realtime, and with it in case a message was lost, in milliseconds. */
 const shortest = 2000
@@ -31,14 +32,9 @@ export class Live {
   async next(cadence: number, signal: AbortSignal): Promise<void> {
     const every = this.realtime ? withRealtime : Math.min(Math.max(cadence / 2, shortest), longest)
     if (!this.woken && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, every)
-        this.wake = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-        signal.addEventListener('abort', this.wake, { once: true })
-      })
+      const waiting = new AbortController()
+      this.wake = () => waiting.abort()
+      await pause(every, AbortSignal.any([signal, waiting.signal]))
     }
     this.woken = false
     this.wake = () => {}

@@ -58,7 +58,7 @@ export async function loadAll(
 ): Promise<Outcomes> {
   const [samples, undated, gaps] = await Promise.all([
     loadDated(db, job, signal, progress),
-    loadUndated(db, job, signal),
+    loadUndated(db, job, null, signal),
     loadGaps(db, job.id, signal),
   ])
   return { samples: undated.length === 0 ? samples : merge(undated, samples), gaps, undated: undated.length }
@@ -70,11 +70,13 @@ export async function loadNew(db: SupabaseClient, job: Job, known: Outcomes, sig
   const from = firstOpen(grid, known)
   const [fresh, undated, gaps] = await Promise.all([
     pages(db, job.id, from, null, signal),
-    known.undated > 0 || known.samples.length === 0 ? loadUndated(db, job, signal) : [],
+    known.undated > 0 || known.samples.length === 0
+      ? loadUndated(db, job, known.samples.at(-1)?.at ?? null, signal)
+      : [],
     loadGaps(db, job.id, signal),
   ])
   const samples = merge(known.samples, merge(undated, fresh))
-  return { samples, gaps, undated: undated.length }
+  return { samples, gaps, undated: known.undated + undated.length }
 }
 
 /**
@@ -153,14 +155,17 @@ async function pages(
   }
 }
 
-async function loadUndated(db: SupabaseClient, job: Job, signal: AbortSignal): Promise<Sample[]> {
+/** Reads the samples that do not say when they were due: those that were measured since a time, a minute earlier, because they may come late. */
+async function loadUndated(db: SupabaseClient, job: Job, since: number | null, signal: AbortSignal): Promise<Sample[]> {
   const out: Sample[] = []
   for (;;) {
-    const { data, error, status } = await db
+    let ask = db
       .from('samples')
       .select('scheduled_at,recorded_at,status,rtt_ms,jitter_ms')
       .eq('job_id', job.id)
       .is('scheduled_at', null)
+    if (since !== null) ask = ask.gte('recorded_at', micro(since - 60_000))
+    const { data, error, status } = await ask
       .order('recorded_at')
       .order('id')
       .range(out.length, out.length + pageSize - 1) // few, and nobody adds any to a job that is over

@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from 'react'
 import { serverNow } from '../clock'
 import { useAccess } from '../database'
-import type { Job } from '../job'
+import { instantOf, type Job } from '../job'
+import { pause } from '../pause'
 import { Live } from './live'
 import { loadAll, loadNew, type Outcomes } from './outcomes'
 
@@ -21,6 +22,10 @@ export interface Watched {
 
 const unread: Watched = { outcomes: null, share: 0, asOf: 0, error: null, realtime: false }
 
+/** For how long after a job has ended its last samples may still come, and how often they are looked for, in milliseconds. */
+const closing = 120_000
+const again = 10_000
+
 /** Reads a job's samples and gaps, and goes on while the job runs. `refresh` is called when there may be news of its row, too. */
 export function useOutcomes(job: Job, refresh: () => void): Watched {
   const { db } = useAccess()
@@ -38,6 +43,8 @@ export function useOutcomes(job: Job, refresh: () => void): Watched {
     const update = (change: Partial<Watched>) => {
       if (!signal.aborted) setWatched((old) => ({ ...old, ...change, realtime: live?.realtime ?? false }))
     }
+    const { completed_at } = latest.current.job
+    const over = completed_at === null ? 0 : instantOf(completed_at)
     const work = async () => {
       let known: Outcomes | null = null
       while (!signal.aborted) {
@@ -48,11 +55,12 @@ export function useOutcomes(job: Job, refresh: () => void): Watched {
               ? await loadAll(db, latest.current.job, signal, (share) => update({ share }))
               : await loadNew(db, latest.current.job, known, signal)
           update({ outcomes: known, error: null, asOf: now })
-          if (live === null) return
+          if (live === null && serverNow() - over > closing) return
+          if (live === null) known = null
         } catch (error) {
           update({ error })
         }
-        await (live ? live.next(latest.current.job.cadence_seconds * 1000, signal) : pause(5000, signal))
+        await (live ? live.next(latest.current.job.cadence_seconds * 1000, signal) : pause(again, signal))
         if (!signal.aborted) latest.current.refresh()
       }
     }
@@ -65,12 +73,3 @@ export function useOutcomes(job: Job, refresh: () => void): Watched {
 
   return watched
 }
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms)
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })

@@ -2,6 +2,7 @@ import type { SupabaseClient } from '@supabase/supabase-js'
 import { serverNow } from '../clock'
 import { failureOf } from '../errors'
 import { gridOf, instantOf, type Job, jobColumns, simulatable } from '../job'
+import { pause } from '../pause'
 import { endOf, slotAt, slotsOf } from '../schedule'
 import { type Simulated, sampleOf } from './simulator'
 
@@ -12,6 +13,8 @@ const writeEvery = 1000
 const figuresEvery = 10_000
 /** How many samples a request brings. */
 const batch = 500
+/** After how many samples that are made up again the page gets to do something else. */
+const breath = 5000
 const lockName = 'soundcheck-simulator'
 
 /** A simulated job that runs. */
@@ -58,9 +61,12 @@ class Runner {
           await this.look()
           looked = now
         }
-        for (const run of this.runs.values()) await this.advance(run, serverNow())
       } catch {
-        // Samples of a simulation can be made up later as well: the next turn does.
+        // The next turn looks again.
+      }
+      for (const run of this.runs.values()) {
+        // Samples of a simulation can be made up later as well: the next turn does, and other jobs go on.
+        await this.advance(run, serverNow()).catch(() => {})
       }
       await pause(writeEvery, this.signal)
     }
@@ -100,7 +106,10 @@ class Runner {
     const run: Run = { job, next: 0, answered: 0, missed: 0, failed: 0, sum: 0, figuresAt: 0 }
     const newest = data[0]
     const stored = newest ? slotAt(gridOf(job), instantOf(newest.scheduled_at) + 1) : -1
-    while (run.next <= stored) count(run, sampleOf(job.id, gridOf(job), run.next))
+    while (run.next <= stored && !this.signal.aborted) {
+      count(run, sampleOf(job.id, gridOf(job), run.next))
+      if (run.next % breath === 0) await pause(0, this.signal)
+    }
     return run
   }
 
@@ -108,7 +117,8 @@ class Runner {
   private async advance(run: Run, now: number): Promise<void> {
     const grid = gridOf(run.job)
     const due = slotAt(grid, now)
-    while (run.next <= due && !this.signal.aborted) {
+    // So many and no more in a turn: others have theirs, and a job that was cancelled is noticed.
+    for (let batches = 0; run.next <= due && batches < 4 && !this.signal.aborted; batches++) {
       const samples: Simulated[] = []
       for (let k = run.next; k <= due && samples.length < batch; k++) samples.push(sampleOf(run.job.id, grid, k))
       await this.write(run.job, samples)
@@ -174,17 +184,4 @@ export function dueText(startedAt: string, seconds: number): string {
   const fraction = /\.(\d+)/.exec(startedAt)?.[1] ?? ''
   const whole = Date.parse(startedAt.replace(/\.\d+/, '')) + seconds * 1000
   return `${new Date(whole).toISOString().slice(0, 19)}${fraction ? `.${fraction}` : ''}Z`
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms)
-    function done() {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    signal.addEventListener('abort', done)
-    if (signal.aborted) done()
-  })
 }
