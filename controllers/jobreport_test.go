@@ -69,7 +69,7 @@ func TestTheReportOfAJob(t *testing.T) {
 	f.add(&sample.Sample{Status: sample.Success, RTT: new(5000.0)}) // somebody else's, of no slot
 	want := &v1alpha1.JobReport{
 		Verdict: "DeviceDropped",
-		Message: "The device was silent once, the longest time for 50s from 2026-11-23 10:05:00 UTC on. It missed 7 of 47 polls (14.89%). " +
+		Message: "The device was silent once, for 50s from 2026-11-23 10:05:00 UTC on. It missed 7 of 47 polls (14.89%). " +
 			"Measuring failed in 1 of 48 polls (2.08%); that says nothing about the device. " +
 			"Nobody measured in 2 of 50 slots (4.00%), because the poll before was still running.",
 		Completeness: "96.00%", Loss: "14.89%", Errors: "2.08%",

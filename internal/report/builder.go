@@ -63,10 +63,18 @@ func (r *Report) outage(run Outage) {
 	if run.Missed >= OutageAfter {
 		r.Outages++
 	}
-	if r.Outage == nil || run.Lasted > r.Outage.Lasted {
+	if r.Outage == nil || run.worse(r.Outage) {
 		longest := run // only the longest is worth an allocation
 		r.Outage = &longest
 	}
+}
+
+// worse tells whether a run is more of an outage than another: one or two misses around failed polls may last longer than many.
+func (o *Outage) worse(than *Outage) bool {
+	if enough := o.Missed >= OutageAfter; enough != (than.Missed >= OutageAfter) {
+		return enough
+	}
+	return o.Lasted > than.Lasted
 }
 
 // Gap adds one. Gaps come in any order, before or after the samples around them.

@@ -83,6 +83,8 @@ func TestAnOutageIsBrokenByGapsAndNotByTheCadence(t *testing.T) {
 			[]report.Gap{hole(40*s, 40*s, 1)}, outage(0, 30*s, 4, 40*s), 2},
 		"failed polls before and behind": {10 * s, []stretch{{0, m, 2, sample.SystemError}, {2 * m, m, 3, sample.Missed}, {5 * m, m, 2, sample.SystemError}}, nil,
 			outage(2*m, 4*m, 3, 3*m), 1},
+		"two misses around failed polls, and an outage that is shorter": {10 * s, []stretch{{0, 10 * s, 1, sample.Missed}, {10 * s, 10 * s, 20, sample.SystemError}, {210 * s, 10 * s, 1, sample.Missed},
+			{220 * s, 10 * s, 5, sample.Success}, {270 * s, 10 * s, 3, sample.Missed}, {300 * s, 10 * s, 2, sample.Success}}, nil, outage(270*s, 290*s, 3, 30*s), 1},
 		"somebody else's samples, which come last": {10 * s, []stretch{{m, 10 * s, 3, sample.Missed}, {0, 10 * s, 2, sample.Missed}}, nil,
 			outage(m, 80*s, 3, 30*s), 1},
 	} {
@@ -99,7 +101,7 @@ func TestAnOutageIsBrokenByGapsAndNotByTheCadence(t *testing.T) {
 
 func TestTheVerdictKnowsAnOutageOfAnEarlierCadence(t *testing.T) {
 	r := over(10*time.Second, []stretch{{0, time.Minute, 30, sample.Missed}, {30 * time.Minute, 10 * time.Second, 180, sample.Success}}, nil, false)
-	want := "The device was silent once, the longest time for 30m from 2026-11-24 08:00:00 UTC on. It missed 30 of 210 polls (14.29%)."
+	want := "The device was silent once, for 30m from 2026-11-24 08:00:00 UTC on. It missed 30 of 210 polls (14.29%)."
 	if diff := cmp.Diff(want, r.Says()); diff != "" || r.Verdict() != report.DeviceDropped {
 		t.Errorf("%s: %s", r.Verdict(), diff)
 	}

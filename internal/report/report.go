@@ -57,7 +57,7 @@ type Report struct {
 
 	// RTT sums up the round-trip times, Jitter the differences between two successful ones in a row. Nil without any.
 	RTT, Jitter *Spread
-	// Outage is the longest run of missed samples; nil if no sample was missed.
+	// Outage is the longest of the runs that Outages counts, or where there are none, of fewer missed samples; nil if none was missed.
 	Outage *Outage
 	// Outages counts runs of at least OutageAfter missed samples.
 	Outages int64

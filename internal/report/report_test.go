@@ -142,7 +142,8 @@ func TestTheVerdictTellsDeviceMeasuringAndOperatorApart(t *testing.T) {
 		verdict report.Verdict
 		says    string
 	}{
-		"nothing yet": {of(""), report.NothingMeasured, "Nothing has been measured yet."},
+		"nothing yet":    {of(""), report.NothingMeasured, "Nothing has been measured yet."},
+		"nothing at all": {ended(of("")), report.NothingMeasured, "Nothing was measured."},
 		"nobody polled": {of("", gap(0, 360, "OperatorDown")), report.NothingMeasured,
 			"Nothing was measured: 360 slots passed without a poll, because no operator was polling."},
 		"no target": {of("", gap(0, 300, "NoTarget"), gap(300, 60, "OperatorDown")), report.NothingMeasured,
@@ -151,7 +152,7 @@ func TestTheVerdictTellsDeviceMeasuringAndOperatorApart(t *testing.T) {
 		"a little loss":    {of(many("ss") + "m"), report.Healthy, "The device is well: it missed only 1 of 101 polls (0.99%), never 3 in a row."},
 		"lossy":            {of(many("sssmm")), report.Lossy, "The device answers, and loses packets: it missed 100 of 250 polls (40.00%), never 3 in a row."},
 		"silent":           {of(many("m")), report.DeviceSilent, "The device answered none of 50 polls."},
-		"away":             {of(many("s") + "mmmmmm" + many("s")), report.DeviceDropped, "The device was silent once, the longest time for 1m from 2026-11-24 08:08:20 UTC on. It missed 6 of 106 polls (5.66%)."},
+		"away":             {of(many("s") + "mmmmmm" + many("s")), report.DeviceDropped, "The device was silent once, for 1m from 2026-11-24 08:08:20 UTC on. It missed 6 of 106 polls (5.66%)."},
 		"too little":       {of("sssm"), report.TooLittleData, "Too little was measured for a judgement: the device answered 3 of 4 polls (75.00%)."},
 		"SpreeDB was away": {of(many("e")), report.MeasuringFailed, "Measuring failed in 50 of 50 polls (100.00%): nothing can be said about the device. Look at SpreeDB first."},
 		"a dead device behind a slow SpreeDB": {of(many("mme")), report.DeviceSilent,
@@ -179,4 +180,10 @@ func TestFiguresReadAsInTheStatus(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
+}
+
+// ended is a report about a job that is over.
+func ended(r *report.Report) *report.Report {
+	r.Job.EndedAt = r.Job.StartedAt.Add(r.Job.Duration)
+	return r
 }

@@ -85,6 +85,9 @@ func (r *Report) aboutDevice() string {
 		if missing := r.UnmeasuredSlots(); missing > 0 {
 			return fmt.Sprintf("Nothing was measured: %s passed without a poll, %s.", Counted(missing, "slot"), r.mainReason())
 		}
+		if !r.Job.EndedAt.IsZero() {
+			return "Nothing was measured."
+		}
 		return "Nothing has been measured yet."
 	case MeasuringFailed:
 		return fmt.Sprintf("Measuring failed in %s: nothing can be said about the device. Look at SpreeDB first.", Of(r.SystemError, r.Samples(), "polls"))
@@ -93,8 +96,12 @@ func (r *Report) aboutDevice() string {
 	case DeviceSilent:
 		return fmt.Sprintf("The device answered none of %s.", Counted(judged, "poll"))
 	case DeviceDropped:
-		return fmt.Sprintf("The device was silent %s, the longest time for %s from %s on. It missed %s.",
-			times(r.Outages), Duration(r.Outage.Lasted), r.Outage.From.UTC().Format("2006-01-02 15:04:05 UTC"), Of(r.Missed, judged, "polls"))
+		longest := ", the longest time"
+		if r.Outages == 1 {
+			longest = ","
+		}
+		return fmt.Sprintf("The device was silent %s%s for %s from %s on. It missed %s.",
+			times(r.Outages), longest, Duration(r.Outage.Lasted), r.Outage.From.UTC().Format("2006-01-02 15:04:05 UTC"), Of(r.Missed, judged, "polls"))
 	case Lossy:
 		return fmt.Sprintf("The device answers, and loses packets: it missed %s, never %d in a row.", Of(r.Missed, judged, "polls"), OutageAfter)
 	default:

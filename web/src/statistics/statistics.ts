@@ -24,7 +24,9 @@ export interface Statistics {
   unmeasured: number
   rtt: Spread | null
   jitter: Spread | null
-  /** The longest run of missed samples. */
+  /** Whether the job is over. */
+  over: boolean
+  /** The longest of the runs that `outages` counts, or where there are none, of fewer missed samples. */
   outage: Outage | null
   /** Runs of at least `outageAfter` missed samples. */
   outages: number
@@ -79,13 +81,17 @@ export function statistics(
     unmeasured,
     rtt: spreadOf(rtt),
     jitter: spreadOf(jitter),
-    outage: runs.reduce<Outage | null>(
-      (longest, run) => (longest && longest.lasted >= run.lasted ? longest : run),
-      null,
-    ),
+    outage: runs.reduce<Outage | null>((worst, run) => (worst && !worse(run, worst) ? worst : run), null),
+    over: endedAt !== null,
     outages: runs.filter((run) => run.missed >= outageAfter).length,
     open: Math.max(0, due - samples.length - unmeasured),
   }
+}
+
+/** Whether a run is more of an outage than another: one or two misses around failed polls may last longer than many. */
+function worse(run: Outage, than: Outage): boolean {
+  const enough = run.missed >= outageAfter
+  return enough === than.missed >= outageAfter ? run.lasted > than.lasted : enough
 }
 
 function reasonsOf(gaps: readonly Gap[]): { name: string; slots: number }[] {

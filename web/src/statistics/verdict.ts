@@ -48,9 +48,9 @@ function aboutDevice(s: Statistics): string {
   const judged = s.success + s.missed
   switch (verdict(s)) {
     case 'NothingMeasured':
-      return s.unmeasured > 0
-        ? `Nothing was measured: ${counted(s.unmeasured, 'slot')} passed without a poll, ${mainReason(s)}.`
-        : 'Nothing has been measured yet.'
+      if (s.unmeasured > 0)
+        return `Nothing was measured: ${counted(s.unmeasured, 'slot')} passed without a poll, ${mainReason(s)}.`
+      return s.over ? 'Nothing was measured.' : 'Nothing has been measured yet.'
     case 'MeasuringFailed':
       return `Measuring failed in ${of(s.systemError, samplesOf(s), 'polls')}: nothing can be said about the device. Look at SpreeDB first.`
     case 'TooLittleData':
@@ -58,7 +58,7 @@ function aboutDevice(s: Statistics): string {
     case 'DeviceSilent':
       return `The device answered none of ${counted(judged, 'poll')}.`
     case 'DeviceDropped':
-      return `The device was silent ${times(s.outages)}, the longest time for ${duration(s.outage?.lasted ?? 0)} from ${utc(s.outage?.from ?? 0)} on. It missed ${of(s.missed, judged, 'polls')}.`
+      return `The device was silent ${times(s.outages)}${s.outages === 1 ? ',' : ', the longest time'} for ${duration(s.outage?.lasted ?? 0)} from ${utc(s.outage?.from ?? 0)} on. It missed ${of(s.missed, judged, 'polls')}.`
     case 'Lossy':
       return `The device answers, and loses packets: it missed ${of(s.missed, judged, 'polls')}, never ${outageAfter} in a row.`
     default:
