@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -122,10 +123,13 @@ func (c *cluster) explain(err error, doing, namespace string) error {
 	case apierrors.IsNotFound(err) && strings.Contains(err.Error(), "the server could not find the requested resource"):
 		return errors.New("this cluster knows no LatencyJobs: install the operator, or choose another cluster with --context")
 	case errors.As(err, &network):
-		return fmt.Errorf("the cluster cannot be reached: %w", network.Err)
-	default:
-		return fmt.Errorf("%s in the namespace %s: %w", doing, namespace, err)
+		return passing{fmt.Errorf("the cluster cannot be reached: %w", network.Err)}
 	}
+	err = fmt.Errorf("%s in the namespace %s: %w", doing, namespace, err)
+	if refused, ok := errors.AsType[*apierrors.StatusError](err); ok && (refused.ErrStatus.Code >= http.StatusInternalServerError || refused.ErrStatus.Code == http.StatusTooManyRequests) {
+		return passing{err}
+	}
+	return err
 }
 
 func userAgent() string { return "kubectl-soundcheck/" + buildVersion() }

@@ -50,7 +50,7 @@ func (c *cluster) operatorPod(ctx context.Context, mustBeReady bool) (*operator,
 	}
 	pod, err := choose(pods.Items, namespace, mustBeReady)
 	if err != nil {
-		return nil, err
+		return nil, passing{err} // so it is while one pod takes the place of another
 	}
 	return &operator{pod: pod, config: config, core: core}, nil
 }

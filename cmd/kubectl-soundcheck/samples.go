@@ -33,6 +33,8 @@ type operatorSource struct {
 	pod    *operator
 	tunnel *tunnel
 	token  string
+	// accepted tells that the operator has taken the token, so that it is refused only when its time is over.
+	accepted bool
 }
 
 // find implements source. The jobs are the cluster's; an id that is none of them is taken as it is, because the database keeps jobs for
@@ -68,7 +70,8 @@ func (s *operatorSource) read(ctx context.Context, id string, since time.Time, d
 	}
 }
 
-// try reads once. It says after how long it is worth trying again, where the operator had no room; then do has had nothing.
+// try reads once. It says after how long it is worth trying again, where the operator had no room or the token's time is over; then
+// do has had nothing.
 func (s *operatorSource) try(ctx context.Context, id string, since time.Time, do func(outcomes.Line) error) (again time.Duration, err error) {
 	if err := s.connect(ctx); err != nil {
 		return 0, err
@@ -83,6 +86,7 @@ func (s *operatorSource) try(ctx context.Context, id string, since time.Time, do
 	if res.StatusCode != http.StatusOK {
 		return s.refused(res)
 	}
+	s.accepted = true
 	for lines := outcomes.NewReader(res.Body); ; {
 		line, err := lines.Next()
 		switch {
@@ -109,6 +113,7 @@ func (s *operatorSource) connect(ctx context.Context) (err error) {
 		return err
 	}
 	namespace := s.pod.pod.Namespace
+	s.accepted = false
 	s.token, err = s.pod.token(ctx, func(err error) error {
 		if apierrors.IsNotFound(err) {
 			return fmt.Errorf("there is no service account %s in the namespace %s, with which samples are read: install the operator's own manifests", readerAccount, namespace)
@@ -164,7 +169,10 @@ func (s *operatorSource) refused(res *http.Response) (again time.Duration, err e
 		return 0, passing{errors.New(words)}
 	case http.StatusUnauthorized:
 		s.close() // the next try gets another token
-		return 0, fmt.Errorf("the operator does not know you: %s", words)
+		if s.accepted {
+			again = time.Second
+		}
+		return again, fmt.Errorf("the operator does not know you: %s", words)
 	case http.StatusForbidden:
 		return 0, fmt.Errorf("the operator refuses: %s", words)
 	case http.StatusNotFound:

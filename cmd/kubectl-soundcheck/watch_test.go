@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -152,8 +154,56 @@ func TestWatchingGoesOnWhenTheOperatorIsReplaced(t *testing.T) {
 	w.kubelet.setListener(was)
 	w.measured(idA, 101, 101, 0)
 	w.Eventually(out.String, patience).Should(ContainSubstring(stamp(w.due(101)) + " success"))
+
+	// Between one pod and the next there is none, and then one that is not ready.
+	w.removeOperators()
+	w.kubelet.setListener("")
+	w.samples.CloseClientConnections()
+	w.Eventually(errOut.String, patience).Should(ContainSubstring("Trying again: no operator runs in the namespace " + w.namespace))
+	w.operator("latency-operator-1", "ContainerCreating")
+	w.Eventually(errOut.String, patience).Should(ContainSubstring("Trying again: the operator is not ready: pod latency-operator-1"))
+	w.kubelet.setListener(was)
+	w.operator("latency-operator-2", "")
+	w.measured(idA, 102, 102, 0)
+	w.Eventually(out.String, patience).Should(ContainSubstring(stamp(w.due(102)) + " success"))
 	w.end()
 	w.Eventually(code, patience).Should(Receive(BeZero()))
+}
+
+// A token of the reader is good for ten minutes, and a job takes hours.
+func TestWatchingGoesOnWhenItsTokenEnds(t *testing.T) {
+	w := newWorld(t).withDatabase()
+	w.live()
+	serving, tokens := w.samples.Config.Handler, map[string]int{}
+	w.serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		token := r.Header.Get("Authorization")
+		if tokens[token]++; tokens[token] > 2 { // which is a look
+			http.Error(rw, "Say who you are.", http.StatusUnauthorized)
+			return
+		}
+		serving.ServeHTTP(rw, r)
+	}))
+	user := w.everything()
+	var out, errOut screenBuffer
+	code := make(chan int, 1)
+	go func() {
+		code <- run(t.Context(), append(user, "watch", idA, "--plain"), genericiooptions.IOStreams{Out: &out, ErrOut: &errOut})
+	}()
+	for slot := 101; slot < 103; slot++ {
+		w.Eventually(out.String, patience).Should(HaveSuffix(fmt.Sprintf("%s success %d.0 ms\n", stamp(w.due(slot-1)), 20+(slot-1)%7)))
+		w.measured(idA, slot, slot, 0)
+	}
+	w.Eventually(out.String, patience).Should(ContainSubstring(stamp(w.due(102)) + " success"))
+	w.end()
+	w.Eventually(code, patience).Should(Receive(BeZero()))
+	w.Expect(errOut.String()).To(HavePrefix("The job is cancelled."), "nobody need know")
+	w.Expect(len(tokens)).To(BeNumerically(">", 1))
+
+	// One that is refused from the start is not asked for again and again.
+	w.serve(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		http.Error(rw, "Say who you are.", http.StatusUnauthorized)
+	}))
+	w.Expect(w.do(user, "report", idA)).To(Equal(result{code: 1, err: "error: the operator does not know you: Say who you are.\n"}))
 }
 
 func TestDoctorIsThatOfTheOperator(t *testing.T) {
