@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, streams genericiooptions.IOStreams)
 		return interrupted
 	}
 	if err != nil {
-		fmt.Fprintln(streams.ErrOut, "error:", err)
+		fmt.Fprintln(streams.ErrOut, "error:", printable(err.Error()))
 		return 1
 	}
 	return 0

@@ -86,7 +86,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
 // trouble implements screen. What is wrong for a while is said once.
 func (l *lines) trouble(err error) {
-	if text := err.Error(); text != l.said {
+	if text := printable(err.Error()); text != l.said {
 		l.said = text
 		fmt.Fprintf(l.errOut, "Trying again: %s\n", text)
 	}
@@ -161,7 +161,7 @@ func (p *picture) end() {
 // text is the picture.
 func (p *picture) text(width, height int) string {
 	if p.last == nil {
-		return "Trying again: " + fmt.Sprint(p.wrong)
+		return "Trying again: " + printable(fmt.Sprint(p.wrong))
 	}
 	v := p.last
 	var out strings.Builder
@@ -187,7 +187,7 @@ func (p *picture) text(width, height int) string {
 	case v.over():
 		out.WriteString(ending(v))
 	case p.wrong != nil:
-		fmt.Fprintf(&out, "As of %s UTC; trying again: %s", v.now.UTC().Format(time.TimeOnly), p.wrong)
+		fmt.Fprintf(&out, "As of %s UTC; trying again: %s", v.now.UTC().Format(time.TimeOnly), printable(p.wrong.Error()))
 	default:
 		fmt.Fprintf(&out, "As of %s UTC; Ctrl-C ends", v.now.UTC().Format(time.TimeOnly))
 	}

@@ -27,9 +27,10 @@ type source interface {
 // source is the operator, or Supabase where the user says so.
 func (c *cli) source() (source, error) {
 	if c.supabaseURL != "" {
-		return newSupabaseSource(c.supabaseURL, c.clock)
+		from, err := newSupabaseSource(c.supabaseURL, c.clock)
+		return printableSource{from}, err
 	}
-	return &operatorSource{cluster: c.cluster, clock: c.clock}, nil
+	return printableSource{&operatorSource{cluster: c.cluster, clock: c.clock}}, nil
 }
 
 // errPassing marks what may well succeed a moment later.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	. "github.com/onsi/gomega"
 
@@ -79,6 +80,27 @@ func TestWhatIsWrongWithTheWayToSupabaseIsSaid(t *testing.T) {
 			if secret != "" && strings.Contains(got.err, secret) {
 				t.Errorf("%s: a secret is shown", name)
 			}
+		}
+	}
+}
+
+// Whoever may write a row must not be able to write to the terminal of who reads it.
+func TestTextOfTheDatabaseCannotSteerATerminal(t *testing.T) {
+	w := project(t)
+	const evil = "10.1.2.3\x1b]0;owned\a\x1b[2J\u009b31m\u202e\t\nerror: all is lost"
+	w.row(idA, evil, "completed")
+	w.row(idB, "10.1.2.4", "completed")
+	w.measured(idA, 0, 29, 0)
+	w.gap(30, 32, "Odd\x1b[5m\nreason")
+	for _, args := range [][]string{{"report", idA}, {"report", idA, "-o", "json"}, {"report", idA, "-o", "html"}, {"compare", idA, idB}, {"watch", idA}, {"report", "0b9"}} {
+		got := w.do(nil, append(args, "--supabase-url", w.database.URL())...)
+		for _, line := range strings.Split(got.out+got.err, "\n") {
+			if i := strings.IndexFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 || strings.HasPrefix(line, "error: all is lost") || strings.HasPrefix(line, "reason") {
+				t.Errorf("%v: %q", args, line)
+			}
+		}
+		if args[0] != "watch" && !strings.Contains(got.out+got.err, "10.1.2.3\ufffd") {
+			t.Errorf("%v says nothing of the target: %s%s", args, got.out, got.err)
 		}
 	}
 }
