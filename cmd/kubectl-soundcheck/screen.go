@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/soundcheck-io/latency-operator/internal/outcomes"
 	"github.com/soundcheck-io/latency-operator/internal/render"
 	"github.com/soundcheck-io/latency-operator/internal/report"
+	"github.com/soundcheck-io/latency-operator/internal/sample"
 	"github.com/soundcheck-io/latency-operator/internal/series"
 )
 
@@ -174,8 +176,8 @@ func (p *picture) text(width, height int) string {
 		strong, normal = bold, plain
 	}
 	fmt.Fprintf(&out, "%s%s%s  every %s, %s  %s\n", strong, target, normal, report.Duration(v.cadence()), v.progress(), v.job.ID)
-	fmt.Fprintf(&out, "%s\n\n", v.state())
 	r, columns := v.figures(max(fewestSlots, render.Room(width)))
+	fmt.Fprintf(&out, "%s\n\n", v.state(r))
 	const around = 17 // lines above and below the curve
 	if plot := render.Plot(columns, render.PlotOptions{Width: width, Height: min(16, max(4, height-around)), Colors: p.colors}); plot != "" {
 		out.WriteString(plot + "\n\n")
@@ -209,23 +211,60 @@ func (v *view) progress() string {
 	}
 }
 
-// state is what is to be said of the device now.
-func (v *view) state() string {
+// state is what is to be said of the device now; r is the report of the window.
+func (v *view) state(r *report.Report) string {
 	if late := v.quiet(); late > 0 {
-		return fmt.Sprintf("No sample has come for %s: nobody measures, or samples are on their way.", report.Duration(late))
+		return fmt.Sprintf("No sample has come for %s: %s.", report.Duration(late), v.whyQuiet())
 	}
-	if since, misses := v.silentSince(); misses > 0 {
-		return fmt.Sprintf("The device has been silent since %s UTC: %d polls in a row.", since.UTC().Format(time.TimeOnly), misses)
+	if run := r.Ongoing; run != nil && run.Missed >= report.OutageAfter {
+		since, atLeast := v.moment(run.From)+" UTC", ""
+		if v.mayHaveBegunBefore(run) {
+			since, atLeast = since+" or longer", "at least "
+		}
+		return fmt.Sprintf("The device has been silent since %s: %s%d polls in a row.", since, atLeast, run.Missed)
 	}
 	if len(v.samples) == 0 {
 		return "No sample has come yet."
 	}
 	newest := &v.samples[len(v.samples)-1]
-	text := fmt.Sprintf("The newest poll, of %s UTC: %s", newest.ScheduledAt.UTC().Format(time.TimeOnly), newest.Status)
+	text := fmt.Sprintf("The newest poll, of %s UTC: %s", v.moment(newest.ScheduledAt), newest.Status)
 	if newest.RTT != nil {
 		text += ", " + report.Millis(*newest.RTT)
 	}
 	return text
+}
+
+// whyQuiet is why no sample has come since the newest one.
+func (v *view) whyQuiet() string {
+	slots, reason := int64(0), ""
+	for i := range v.gaps {
+		if g := &v.gaps[i]; len(v.samples) == 0 || g.FromAt.After(v.samples[len(v.samples)-1].ScheduledAt) {
+			slots, reason = slots+g.Slots, g.Reason
+		}
+	}
+	if slots == 0 {
+		return "nobody measures, or samples are on their way"
+	}
+	return fmt.Sprintf("%s passed without a poll, because %s", report.Counted(slots, "slot"), report.Reason(reason))
+}
+
+// mayHaveBegunBefore tells whether a run of missed samples may have begun before the window: nothing in the window says that it did
+// not.
+func (v *view) mayHaveBegunBefore(run *report.Outage) bool {
+	return v.from.After(v.job.StartedAt) &&
+		!slices.ContainsFunc(v.samples, func(s outcomes.Sample) bool {
+			return s.Status == sample.Success && s.ScheduledAt.Before(run.From)
+		}) &&
+		!slices.ContainsFunc(v.gaps, func(g outcomes.Gap) bool { return g.FromAt.Before(run.From) })
+}
+
+// moment writes an instant, with its day where that is not the one of the look.
+func (v *view) moment(t time.Time) string {
+	layout := time.TimeOnly
+	if t, now := t.UTC(), v.now.UTC(); t.YearDay() != now.YearDay() || t.Year() != now.Year() {
+		layout = time.DateTime
+	}
+	return t.UTC().Format(layout)
 }
 
 // figures sums the window up, in at most so many columns.

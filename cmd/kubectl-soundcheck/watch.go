@@ -9,8 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/soundcheck-io/latency-operator/internal/outcomes"
-	"github.com/soundcheck-io/latency-operator/internal/report"
-	"github.com/soundcheck-io/latency-operator/internal/sample"
 )
 
 const (
@@ -110,25 +108,6 @@ func (v *view) ends() time.Time {
 		return v.job.CompletedAt
 	}
 	return end
-}
-
-// silentSince is since when the device has answered nothing, and how many polls in a row that are; 0 if it answers.
-func (v *view) silentSince() (since time.Time, misses int64) {
-	for i := range v.samples {
-		switch v.samples[i].Status {
-		case sample.Success:
-			misses = 0
-		case sample.Missed:
-			if misses == 0 {
-				since = v.samples[i].ScheduledAt
-			}
-			misses++
-		}
-	}
-	if misses < report.OutageAfter {
-		return time.Time{}, 0
-	}
-	return since, misses
 }
 
 // quiet is for how long no sample has come of a job that should have some; 0 if all is as it should be.

@@ -59,7 +59,10 @@ func appendFinite(to []float64, v *float64) []float64 {
 }
 
 // outage takes a run of missed samples.
-func (r *Report) outage(run Outage) {
+func (r *Report) outage(run Outage, open bool) {
+	if open {
+		r.Ongoing = &run
+	}
 	if run.Missed >= OutageAfter {
 		r.Outages++
 	}

@@ -69,22 +69,23 @@ func (s *silence) gap(g *Gap) {
 	s.gaps = append(s.gaps, span{g.From.UnixMicro(), g.To.UnixMicro()})
 }
 
-// outages hands over the runs of missed samples, in the order in which the samples came.
-func (s *silence) outages(job *Job, do func(Outage)) {
+// outages hands over the runs of missed samples, in the order in which the samples came, and whether one is still open: nothing that
+// came after it ends it.
+func (s *silence) outages(job *Job, do func(run Outage, open bool)) {
 	s.join()
 	var run Outage
 	var newest int // the newest missed sample of the run
-	end := func() {
+	end := func(open bool) {
 		if run.Missed > 0 {
 			run.To = instant(s.moments[newest].at)
 			run.Lasted = run.To.Sub(run.From) + s.stood(job, newest, run.Missed > 1)
-			do(run)
+			do(run, open)
 		}
 		run = Outage{}
 	}
 	for i, m := range s.moments {
 		if m.kind == answered || i > 0 && s.broken(job, i-1) {
-			end()
+			end(false)
 		}
 		if m.kind == missed {
 			if run.Missed == 0 {
@@ -94,7 +95,8 @@ func (s *silence) outages(job *Job, do func(Outage)) {
 			newest = i
 		}
 	}
-	end()
+	_, unseen := s.after(s.last.at)
+	end(!unseen)
 }
 
 // join sorts the gaps and makes one of those that overlap, so that both of their ends ascend.

@@ -59,6 +59,8 @@ type Report struct {
 	RTT, Jitter *Spread
 	// Outage is the longest of the runs that Outages counts, or where there are none, of fewer missed samples; nil if none was missed.
 	Outage *Outage
+	// Ongoing is the run of missed samples that neither an answer nor a gap has ended; nil without one.
+	Ongoing *Outage
 	// Outages counts runs of at least OutageAfter missed samples.
 	Outages int64
 	// Gap is the longest gap; nil without any.

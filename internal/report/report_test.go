@@ -46,6 +46,27 @@ func gap(from, slots int, reason string) report.Gap {
 	return report.Gap{From: due(from), To: due(from + slots - 1), Slots: int64(slots), Reason: reason}
 }
 
+func TestTheDeviceIsSilentUntilItAnswersOrIsNotAsked(t *testing.T) {
+	for name, c := range map[string]struct {
+		outcomes string
+		gaps     []report.Gap
+		want     *report.Outage
+	}{
+		"nothing":                      {"", nil, nil},
+		"answered":                     {"smms", nil, nil},
+		"missed":                       {"smm", nil, &report.Outage{From: due(1), To: due(2), Missed: 2, Lasted: 20 * time.Second}},
+		"failed since":                 {"smmee", nil, &report.Outage{From: due(1), To: due(2), Missed: 2, Lasted: 20 * time.Second}},
+		"not asked between":            {"smm--m", []report.Gap{gap(3, 2, "OperatorDown")}, &report.Outage{From: due(5), To: due(5), Missed: 1, Lasted: 10 * time.Second}},
+		"not asked since":              {"smmm--", []report.Gap{gap(4, 2, "OperatorDown")}, nil},
+		"failed, and not asked since":  {"smmme--", []report.Gap{gap(5, 2, "OperatorDown")}, nil},
+		"not asked before it was away": {"s--mmm", []report.Gap{gap(1, 2, "OperatorDown")}, &report.Outage{From: due(3), To: due(5), Missed: 3, Lasted: 30 * time.Second}},
+	} {
+		if diff := cmp.Diff(c.want, of(c.outcomes, c.gaps...).Ongoing); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
 func TestTheLongestOutageIsWhatWasSeen(t *testing.T) {
 	for name, c := range map[string]struct {
 		outcomes string
