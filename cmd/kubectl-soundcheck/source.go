@@ -48,8 +48,8 @@ type collector struct {
 	job     outcomes.Job
 	builder *report.Builder
 	series  *series.Series
-	// last is when the newest sample was due.
-	last time.Time
+	// last is when the newest sample was due, and newest when the newest slot with an outcome was.
+	last, newest time.Time
 }
 
 // add takes a line. The first has to be the job.
@@ -66,12 +66,20 @@ func (c *collector) add(line outcomes.Line) error {
 		at := c.when(s)
 		c.builder.Sample(report.Sample{ScheduledAt: at, Status: s.Status, RTT: s.RTT, Jitter: s.Jitter})
 		c.over(at).Sample(at, s.Status, s.RTT)
+		c.reached(at)
 	case line.Gap != nil:
 		g := line.Gap
 		c.builder.Gap(report.Gap{From: g.FromAt, To: g.ToAt, Slots: g.Slots, Reason: g.Reason})
 		c.over(g.FromAt).Gap(g.FromAt, g.ToAt, g.Slots, g.Reason)
+		c.reached(g.ToAt)
 	}
 	return nil
+}
+
+func (c *collector) reached(at time.Time) {
+	if at.After(c.newest) {
+		c.newest = at
+	}
 }
 
 // when is when a sample was due, or else measured. One that says neither comes last of all, and stays where the others end.
@@ -90,9 +98,21 @@ func (c *collector) when(s *outcomes.Sample) time.Time {
 func reportJob(job *outcomes.Job) report.Job {
 	return report.Job{
 		ID: job.ID, Target: job.TargetIP, Cadence: time.Duration(job.CadenceSeconds) * time.Second,
-		Duration: time.Duration(job.DurationMinutes) * time.Minute, StartedAt: job.StartedAt, EndedAt: job.CompletedAt,
+		Duration: time.Duration(job.DurationMinutes) * time.Minute, StartedAt: job.StartedAt, EndedAt: endOf(job),
 	}
 }
+
+// endOf is when a job was over; zero while it runs, and where the row does not say. One that was started anew still has the end of the time
+// before, which says nothing.
+func endOf(job *outcomes.Job) time.Time {
+	if job.Status == statusRunning || job.CompletedAt.Before(job.StartedAt) {
+		return time.Time{}
+	}
+	return job.CompletedAt
+}
+
+// statusRunning is the status of a row whose job is not over.
+const statusRunning = "running"
 
 // over is the series. It begins with the job, or where a job that was started anew was measured before, with that.
 func (c *collector) over(first time.Time) *series.Series {
@@ -113,9 +133,16 @@ func (c *collector) over(first time.Time) *series.Series {
 	return c.series
 }
 
-// subject is what was collected by now.
+// subject is what was collected by now. Whoever cancels a job need not say when: then its newest outcome tells.
 func (c *collector) subject(now time.Time) *render.Subject {
-	return &render.Subject{Report: c.builder.Report(), Series: c.over(now), Status: c.job.Status, AsOf: now}
+	r := c.builder.Report()
+	if c.job.Status != statusRunning && r.Job.EndedAt.IsZero() {
+		r.Job.EndedAt = c.newest
+		if c.newest.Before(r.Job.StartedAt) {
+			r.Job.EndedAt = r.Job.StartedAt
+		}
+	}
+	return &render.Subject{Report: r, Series: c.over(now), Status: c.job.Status, AsOf: now}
 }
 
 // subject reads all of a job.

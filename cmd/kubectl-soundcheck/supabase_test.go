@@ -1,13 +1,16 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/utils/clock"
 
+	"github.com/soundcheck-io/latency-operator/internal/render"
 	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest"
 )
 
@@ -82,6 +85,43 @@ func TestWhatIsWrongWithTheWayToSupabaseIsSaid(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A job that is started anew keeps the end of the time before, and whoever cancels one need not say when.
+func TestTheEndOfAJobIsKnown(t *testing.T) {
+	w := project(t)
+	slots := func(id string) render.SlotDocument {
+		t.Helper()
+		var document render.Document
+		got := w.do(nil, "report", id, "-o", "json", "--supabase-url", w.database.URL())
+		w.Expect(json.Unmarshal([]byte(got.out), &document)).To(Succeed(), got.err)
+		return document.Slots
+	}
+	w.begun = time.Now().UTC().Truncate(time.Second).Add(-20 * time.Minute)
+	w.row(idA, "10.1.2.3", "running")
+	w.sql(`update jobs set completed_at = started_at - interval '1 h' where id = $1`, idA)
+	w.measured(idA, 0, 59, 0)
+	w.Expect(slots(idA).Open).To(BeNumerically("~", 58, 1), "half of what was due until half a minute ago")
+	v, err := (&watcher{cli: &cli{clock: clock.RealClock{}}, id: idA, window: time.Hour, screen: &lines{}, from: w.source()}).look(t.Context())
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(v.progress()).To(HaveSuffix(" of 1h"))
+	w.Expect(v.quiet()).To(BeNumerically("~", 10*time.Minute, 30*time.Second))
+
+	w.row(idB, "10.1.2.4", "cancelled")
+	w.sql(`update jobs set completed_at = null where id = $1`, idB)
+	w.Expect(slots(idB).Open).To(Equal(int64(1)), "the one that was due at once")
+	w.measured(idB, 0, 59, 0)
+	w.Expect(slots(idB)).To(Equal(render.SlotDocument{Measured: 60}))
+	w.sql(`insert into sample_gaps (job_id, from_at, to_at, slots, reason) values ($1, $2, $3, 2, 'Busy')`, idB, w.due(60), w.due(61))
+	w.Expect(slots(idB).Open).To(BeZero())
+}
+
+// source reads from the project, as its user.
+func (w *world) source() source {
+	w.t.Helper()
+	from, err := newSupabaseSource(w.database.URL(), clock.RealClock{})
+	w.Expect(err).NotTo(HaveOccurred())
+	return from
 }
 
 // Whoever may write a row must not be able to write to the terminal of who reads it.

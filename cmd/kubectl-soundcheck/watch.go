@@ -96,7 +96,7 @@ type view struct {
 }
 
 // over tells whether nothing more will come.
-func (v *view) over() bool { return v.job.Status != "running" }
+func (v *view) over() bool { return v.job.Status != statusRunning }
 
 // cadence is the time between two slots.
 func (v *view) cadence() time.Duration { return time.Duration(v.job.CadenceSeconds) * time.Second }
@@ -104,8 +104,8 @@ func (v *view) cadence() time.Duration { return time.Duration(v.job.CadenceSecon
 // ends is when the job is over, or was.
 func (v *view) ends() time.Time {
 	end := v.job.StartedAt.Add(time.Duration(v.job.DurationMinutes) * time.Minute)
-	if !v.job.CompletedAt.IsZero() && v.job.CompletedAt.Before(end) {
-		return v.job.CompletedAt
+	if over := endOf(&v.job); !over.IsZero() && over.Before(end) {
+		return over
 	}
 	return end
 }

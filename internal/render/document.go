@@ -47,7 +47,8 @@ type JobDocument struct {
 	CadenceSeconds  float64   `json:"cadenceSeconds"`
 	DurationMinutes float64   `json:"durationMinutes"`
 	StartedAt       time.Time `json:"startedAt,omitzero"`
-	EndedAt         time.Time `json:"endedAt,omitzero"`
+	// EndedAt is when the job was over, or where its row does not say, when the newest slot with an outcome was due; absent while it runs.
+	EndedAt time.Time `json:"endedAt,omitzero"`
 }
 
 // SampleDocument counts samples by outcome.

@@ -53,7 +53,7 @@ func Title(v report.Verdict) string {
 func (s *Subject) Says() string {
 	said := s.Report.Says()
 	if open := s.Report.Open(s.AsOf); open > 0 {
-		said += fmt.Sprintf(" What became of %d slots is not in the database", open)
+		said += fmt.Sprintf(" What became of %s is not in the database", report.Counted(open, "slot"))
 		if s.Status == "running" {
 			said += " yet"
 		}
