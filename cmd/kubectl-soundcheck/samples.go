@@ -27,6 +27,7 @@ const (
 
 // operatorSource reads from a pod of the operator, with the user's own rights.
 type operatorSource struct {
+	*reference
 	cluster *cluster
 	clock   clock.Clock
 
@@ -143,7 +144,12 @@ func (s *operatorSource) ask(ctx context.Context, id string, since time.Time) (*
 	}
 	req.Header.Set("Authorization", "Bearer "+s.token)
 	req.Header.Set("User-Agent", userAgent())
-	return s.tunnel.client.Do(req)
+	sent := s.clock.Now()
+	res, err := s.tunnel.client.Do(req)
+	if err == nil {
+		s.answered(sent, res.Header)
+	}
+	return res, err
 }
 
 // broken says why there is no answer.

@@ -20,6 +20,8 @@ type source interface {
 	// read hands the lines of a job to do, the job first; with an instant, only what was due after it. An error comes after do has
 	// had what was read before it, unless do gave it.
 	read(ctx context.Context, id string, since time.Time, do func(outcomes.Line) error) error
+	// now is the time by the clock of whoever answered last, or by ours until then.
+	now() time.Time
 	// close lets go of what read uses.
 	close()
 }
@@ -30,7 +32,7 @@ func (c *cli) source() (source, error) {
 		from, err := newSupabaseSource(c.supabaseURL, c.clock)
 		return printableSource{from}, err
 	}
-	return printableSource{&operatorSource{cluster: c.cluster, clock: c.clock}}, nil
+	return printableSource{&operatorSource{reference: &reference{clock: c.clock}, cluster: c.cluster, clock: c.clock}}, nil
 }
 
 // errPassing marks what may well succeed a moment later.
@@ -155,7 +157,7 @@ func (c *cli) subject(ctx context.Context, from source, text string) (*render.Su
 	if err := from.read(ctx, id, time.Time{}, all.add); err != nil {
 		return nil, err
 	}
-	return all.subject(c.clock.Now()), nil
+	return all.subject(from.now()), nil
 }
 
 // sentence cuts the line break off that an answer ends with.

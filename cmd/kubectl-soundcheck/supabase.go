@@ -24,16 +24,11 @@ const (
 
 // supabaseSource reads from Supabase, as the user, so that row-level security applies.
 type supabaseSource struct {
+	*reference
 	client *supabase.Client
 	// anonymous tells that there is no token, so that the user is nobody in particular.
 	anonymous bool
 }
-
-// unobserved is a supabase.Observer: nobody watches these requests.
-type unobserved struct{}
-
-func (unobserved) Requested(string, int, time.Duration) {}
-func (unobserved) ClockSkew(time.Duration)              {}
 
 func newSupabaseSource(url string, clk clock.Clock) (*supabaseSource, error) {
 	if err := supabase.CheckURL(url); err != nil {
@@ -55,11 +50,12 @@ func newSupabaseSource(url string, clk clock.Clock) (*supabaseSource, error) {
 	if info, err := credentials.Info(); err == nil && !info.Expires.IsZero() && !clk.Now().Before(info.Expires) {
 		return nil, fmt.Errorf("the token in %s expired at %s: log in to Sound Check again and take a new one", tokenVariable, info.Expires.Format(time.RFC3339))
 	}
-	client, err := supabase.New(supabase.Options{URL: url, Credentials: credentials, UserAgent: userAgent(), Observer: unobserved{}, Clock: clk})
+	theirs := &reference{clock: clk}
+	client, err := supabase.New(supabase.Options{URL: url, Credentials: credentials, UserAgent: userAgent(), Observer: theirs, Clock: clk})
 	if err != nil {
 		return nil, err
 	}
-	return &supabaseSource{client: client, anonymous: token == ""}, nil
+	return &supabaseSource{reference: theirs, client: client, anonymous: token == ""}, nil
 }
 
 // refuseServiceKey keeps keys that row-level security does not apply to off people's machines.

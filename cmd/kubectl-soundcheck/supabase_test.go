@@ -8,8 +8,12 @@ import (
 	"unicode"
 
 	. "github.com/onsi/gomega"
+	"github.com/spf13/pflag"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
 	"github.com/soundcheck-io/latency-operator/internal/render"
 	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest"
 )
@@ -116,6 +120,37 @@ func TestTheEndOfAJobIsKnown(t *testing.T) {
 	w.Expect(slots(idB).Open).To(BeZero())
 }
 
+// A laptop whose clock is off by minutes says the same.
+func TestTheTimeIsThatOfWhoeverAnswers(t *testing.T) {
+	w := newWorld(t).withDatabase()
+	w.begun = time.Now().UTC().Truncate(time.Second).Add(-20 * time.Minute)
+	w.job(idA, "10.1.2.3", "running", v1alpha1.LatencyJobStatus{Phase: v1alpha1.PhaseRunning})
+	w.measured(idA, 0, 120, 0)
+	t.Setenv(keyVariable, w.database.PublishableKey())
+	t.Setenv(tokenVariable, w.database.Token(map[string]any{"role": "authenticated", "exp": time.Now().Add(time.Hour).Unix()}))
+	user := w.everything()
+	for _, off := range []time.Duration{0, -10 * time.Minute, 10 * time.Minute} {
+		for _, url := range []string{"", w.database.URL()} {
+			flags := genericclioptions.NewConfigFlags(true)
+			set := pflag.NewFlagSet("", pflag.ContinueOnError)
+			flags.AddFlags(set)
+			w.Expect(set.Parse(user)).To(Succeed())
+			c := &cli{cluster: &cluster{flags: flags}, supabaseURL: url, clock: clocktesting.NewFakeClock(time.Now().Add(off))}
+			from, err := c.source()
+			w.Expect(err).NotTo(HaveOccurred())
+			s, err := c.subject(t.Context(), from, idA)
+			w.Expect(err).NotTo(HaveOccurred())
+			w.Expect(s.AsOf).To(BeTemporally("~", time.Now(), 10*time.Second))
+			w.Expect(s.Report.Open(s.AsOf)).To(BeZero())
+			v, err := (&watcher{cli: c, id: idA, window: time.Hour, screen: &lines{}, from: from}).look(t.Context())
+			from.close()
+			w.Expect(err).NotTo(HaveOccurred())
+			w.Expect(v.quiet()).To(BeZero())
+			w.Expect(v.samples).To(HaveLen(121))
+		}
+	}
+}
+
 // source reads from the project, as its user.
 func (w *world) source() source {
 	w.t.Helper()
@@ -134,7 +169,7 @@ func TestTextOfTheDatabaseCannotSteerATerminal(t *testing.T) {
 	w.gap(30, 32, "Odd\x1b[5m\nreason")
 	for _, args := range [][]string{{"report", idA}, {"report", idA, "-o", "json"}, {"report", idA, "-o", "html"}, {"compare", idA, idB}, {"watch", idA}, {"report", "0b9"}} {
 		got := w.do(nil, append(args, "--supabase-url", w.database.URL())...)
-		for _, line := range strings.Split(got.out+got.err, "\n") {
+		for line := range strings.SplitSeq(got.out+got.err, "\n") {
 			if i := strings.IndexFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 || strings.HasPrefix(line, "error: all is lost") || strings.HasPrefix(line, "reason") {
 				t.Errorf("%v: %q", args, line)
 			}

@@ -152,12 +152,12 @@ func (w *watcher) run(ctx context.Context) error {
 
 // look reads what is in the window now.
 func (w *watcher) look(ctx context.Context) (*view, error) {
-	now := w.clock.Now()
-	head := &view{now: now}
-	// The window depends on the cadence, which the job says.
-	if err := w.from.read(ctx, w.id, now, head.add); err != nil {
+	head := &view{}
+	// The window depends on the cadence, which the job says, and on the time, which the answer says.
+	if err := w.from.read(ctx, w.id, w.from.now(), head.add); err != nil {
 		return nil, err
 	}
+	now := w.from.now()
 	if head.cadence() <= 0 {
 		return nil, fmt.Errorf("the row of job %s cannot be used: it says every %d s", w.id, head.job.CadenceSeconds)
 	}

@@ -111,7 +111,7 @@ func (w *world) withDatabase() *world {
 	clk := clock.RealClock{}
 	credentials, err := supabase.NewCredentials(supabase.Source{Value: w.database.SecretKey()}, supabase.Source{}, clk)
 	w.Expect(err).NotTo(HaveOccurred())
-	rest, err := supabase.New(supabase.Options{URL: w.database.URL(), Credentials: credentials, UserAgent: "test", Observer: unobserved{}, Clock: clk})
+	rest, err := supabase.New(supabase.Options{URL: w.database.URL(), Credentials: credentials, UserAgent: "test", Observer: &reference{clock: clk}, Clock: clk})
 	w.Expect(err).NotTo(HaveOccurred())
 	mux := http.NewServeMux()
 	mux.Handle(endpoint.Pattern, endpoint.New(rest, w.admit, clk, logr.Discard()))
