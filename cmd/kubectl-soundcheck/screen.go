@@ -20,11 +20,16 @@ type lines struct {
 	out, errOut io.Writer
 	samples     map[time.Time]bool
 	gaps        map[time.Time]int64
-	said        string
+	// newest is when the newest of the samples was due.
+	newest time.Time
+	said   string
 }
 
 func (*lines) slots() int { return plainSlots }
 func (*lines) end()       {}
+
+// since implements screen: after an outage, what came during it is written as well.
+func (l *lines) since() time.Time { return l.newest }
 
 // show implements screen. A gap that has grown is written again.
 func (l *lines) show(v *view) error {
@@ -45,6 +50,9 @@ func (l *lines) show(v *view) error {
 			continue
 		}
 		l.samples[s.ScheduledAt] = true
+		if s.ScheduledAt.After(l.newest) {
+			l.newest = s.ScheduledAt
+		}
 		text := stamp(s.ScheduledAt) + " " + string(s.Status)
 		if s.RTT != nil {
 			text += " " + report.Millis(*s.RTT)
@@ -123,6 +131,9 @@ type picture struct {
 func newPicture(c *cli) *picture { return &picture{cli: c, colors: showsColors(c.streams.Out)} }
 
 func (p *picture) slots() int { return max(fewestSlots, render.Room(widthOf(p.streams.Out))) }
+
+// since implements screen.
+func (*picture) since() time.Time { return time.Time{} }
 
 // show implements screen.
 func (p *picture) show(v *view) error {

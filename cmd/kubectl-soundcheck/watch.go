@@ -78,6 +78,8 @@ It ends when the job is over, or with Ctrl-C. Where the output is no terminal, o
 type screen interface {
 	// slots is how many slots there is room for.
 	slots() int
+	// since is from when on outcomes are wanted, whatever the window; zero where the window is all that is wanted.
+	since() time.Time
 	// show shows a view.
 	show(v *view) error
 	// trouble says that a look did not succeed, and that there will be another.
@@ -170,6 +172,9 @@ func (w *watcher) look(ctx context.Context) (*view, error) {
 		end = ends
 	}
 	v := &view{now: now, from: end.Add(-window)}
+	if since := w.screen.since(); !since.IsZero() && since.Before(v.from) {
+		v.from = since
+	}
 	if v.from.Before(head.job.StartedAt) {
 		v.from = head.job.StartedAt
 	}

@@ -16,8 +16,11 @@ import (
 	"github.com/creack/pty"
 	. "github.com/onsi/gomega"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/utils/clock"
 
 	"github.com/soundcheck-io/latency-operator/api/v1alpha1"
+	"github.com/soundcheck-io/latency-operator/internal/outcomes"
+	"github.com/soundcheck-io/latency-operator/internal/sample"
 )
 
 // screenBuffer is what a command has written by now.
@@ -79,6 +82,22 @@ func TestWithoutATerminalEachOutcomeIsALine(t *testing.T) {
 	w.end()
 	w.Eventually(code, patience).Should(Receive(BeZero()))
 	w.Expect(errOut.String()).To(Equal("The job is cancelled. For all of it: kubectl soundcheck report " + idA + "\n"))
+}
+
+// After an outage of hours there are more outcomes than a window shows.
+func TestEachOutcomeIsALineAfterAnOutageToo(t *testing.T) {
+	w := project(t)
+	w.row(idA, "10.1.2.3", "running")
+	w.measured(idA, 0, 359, 0)
+	var out bytes.Buffer
+	screen := &lines{out: &out, errOut: io.Discard}
+	at := &watcher{cli: &cli{clock: clock.RealClock{}}, id: idA, screen: screen, from: w.source()}
+	w.Expect(screen.show(&view{job: outcomes.Job{Status: "running"}, samples: []outcomes.Sample{{ScheduledAt: w.due(10), Status: sample.Success}}})).To(Succeed())
+	v, err := at.look(t.Context())
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(screen.show(v)).To(Succeed())
+	w.Expect(strings.Count(out.String(), "\n")).To(Equal(350))
+	w.Expect(out.String()).To(And(HavePrefix(stamp(w.due(10))+" success\n"+stamp(w.due(11))+" success 24.0 ms\n"), HaveSuffix(stamp(w.due(359))+" success 22.0 ms\n")))
 }
 
 // patience is for what has to happen at one of the next looks, on a machine that does much else.
