@@ -36,7 +36,8 @@ func (c *cli) newWatch() *cobra.Command {
 		Short: "Watch a job: a live plot of its round-trip times",
 		Long: `Watch a job: a live plot of its round-trip times, with what was missed, failed or not polled marked below.
 
-It ends when the job is over, or with Ctrl-C. Where the output is no terminal, or with --plain, each outcome is a line.`,
+It ends when the job is over, or with Ctrl-C. Where the output is no terminal, or with --plain, each outcome is a line.
+Samples that do not say when they were due, because the operator did not write them, are in the report alone.`,
 		Example: examples(`
 			# The newest job of a modem
 			%[1]s watch 10.1.2.3

@@ -45,7 +45,8 @@ func Plot(columns []series.Column, opts PlotOptions) string {
 	columns = fold(columns, room)
 	var out strings.Builder
 	logarithmic := spiked(columns)
-	if curve := curve(columns, opts, logarithmic); curve != "" {
+	curve := curve(columns, opts, logarithmic)
+	if curve != "" {
 		out.WriteString(curve + "\n")
 	}
 	for _, lane := range lanes {
@@ -57,7 +58,11 @@ func Plot(columns []series.Column, opts PlotOptions) string {
 			fmt.Fprintf(&out, "%*s %s%s%s\n", margin-1, lane.name, paint, marks, plain)
 		}
 	}
-	out.WriteString(caption(columns, opts.Width, logarithmic))
+	if curve == "" {
+		out.WriteString(marked(columns, opts.Width))
+	} else {
+		out.WriteString(caption(columns, opts.Width, logarithmic))
+	}
 	return out.String()
 }
 
@@ -189,6 +194,19 @@ func caption(columns []series.Column, width int, logarithmic bool) string {
 	}
 	if longer := text + "; logarithmic"; logarithmic && margin+len(longer) <= width {
 		text = longer
+	}
+	return strings.Repeat(" ", max(0, min(margin, width-len(text)))) + text
+}
+
+// marked says what the marks are about where there is no curve with an axis of time, as far as there is room.
+func marked(columns []series.Column, width int) string {
+	first, last := columns[0].From, columns[len(columns)-1].To
+	text := clockLabel(first, last.Sub(first)) + " to " + clockLabel(last, last.Sub(first))
+	for _, more := range []string{" UTC", "; a mark for " + report.Duration(columns[0].To.Sub(first))} {
+		if len(text)+len(more) > width {
+			break
+		}
+		text += more
 	}
 	return strings.Repeat(" ", max(0, min(margin, width-len(text)))) + text
 }

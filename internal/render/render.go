@@ -52,6 +52,9 @@ func Title(v report.Verdict) string {
 // Says is the verdict in sentences, with what is about the moment of reading.
 func (s *Subject) Says() string {
 	said := s.Report.Says()
+	if begins := s.Report.Job.StartedAt; s.AsOf.Before(begins) {
+		said += " The first slot is due at " + instant(begins) + " UTC."
+	}
 	if open := s.Report.Open(s.AsOf); open > 0 {
 		said += fmt.Sprintf(" What became of %s is not in the database", report.Counted(open, "slot"))
 		if s.Status == "running" {

@@ -41,6 +41,8 @@ type script struct {
 	slots    int
 	at       func(slot int) (outcome rune, rtt float64)
 	gaps     []report.Gap
+	// begins is how long after it was read the job begins.
+	begins time.Duration
 }
 
 func due(slot int) time.Time { return start.Add(time.Duration(slot) * cadence) }
@@ -55,6 +57,10 @@ func (s script) subject() *render.Subject {
 	}
 	if s.status != "running" {
 		job.EndedAt = start.Add(s.duration)
+	}
+	asOf := start.Add(s.duration + time.Hour)
+	if s.begins > 0 {
+		asOf = start.Add(-s.begins)
 	}
 	b, over := report.NewBuilder(job), series.New(start, cadence, render.Columns)
 	last := 0.0
@@ -77,7 +83,7 @@ func (s script) subject() *render.Subject {
 		b.Gap(g)
 		over.Gap(g.From, g.To, g.Slots, g.Reason)
 	}
-	return &render.Subject{Report: b.Report(), Series: over, Status: s.status, AsOf: start.Add(s.duration + time.Hour)}
+	return &render.Subject{Report: b.Report(), Series: over, Status: s.status, AsOf: asOf}
 }
 
 func jobs() map[string]script {
@@ -98,6 +104,9 @@ func jobs() map[string]script {
 			}
 			return 's', usual(slot)
 		}, gaps: []report.Gap{gap(250, 274, "OperatorDown"), gap(330, 330, "Busy")}},
+		"ahead": {status: "running", duration: 26 * time.Hour, begins: 27 * time.Hour},
+		"gap": {status: "completed", duration: time.Hour, slots: 360, at: func(int) (rune, float64) { return '-', 0 },
+			gaps: []report.Gap{gap(0, 359, "OperatorDown")}},
 		"silent": {status: "running", duration: time.Hour, slots: 60, at: func(int) (rune, float64) { return 'm', 0 }},
 		"days": {status: "completed", duration: 5 * 24 * time.Hour, slots: 43_200, at: func(slot int) (rune, float64) {
 			hour := float64(slot%8640) / 360
@@ -180,7 +189,7 @@ func TestAPageNeedsNothingElse(t *testing.T) {
 		}
 		_, svg, _ := strings.Cut(page.String(), "<svg")
 		svg, _, drawn := strings.Cut(svg, "</svg>")
-		if drawn != (name != "empty") {
+		if drawn != (job.at != nil) {
 			t.Errorf("%s: is there a chart? %t", name, drawn)
 		}
 		if drawn {
@@ -227,6 +236,14 @@ func TestWhatHappenedOnceInDaysIsSeen(t *testing.T) {
 		marks, _, _ = strings.Cut(marks, "\n")
 		if !strings.Contains(plot, "870 ms") || strings.Count(strings.Join(strings.Fields(marks), " "), " ") < 1 {
 			t.Errorf("at %d columns:\n%s", width, plot)
+		}
+	}
+	for _, width := range []int{27, 28, 60} {
+		silent := script{slots: 43_200, at: func(int) (rune, float64) { return 'm', 0 }}.subject()
+		for line := range strings.SplitSeq(render.Plot(silent.Series.Columns(), render.PlotOptions{Width: width}), "\n") {
+			if n := len([]rune(line)); n > width {
+				t.Errorf("a line is %d wide, where %d fit: %s", n, width, line)
+			}
 		}
 	}
 	if plot := render.Plot(s.Series.Columns(), render.PlotOptions{Width: 20}); plot != "" {
