@@ -75,8 +75,8 @@ func (s *Server) gateway(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "error code: 520", 520)
 		return
 	}
-	path, ok := strings.CutPrefix(r.URL.Path, restPrefix)
-	if !ok || path != "" && path[0] != '/' {
+	api, path := s.behind(r.URL.Path)
+	if api == nil {
 		writeJSON(w, http.StatusNotFound, map[string]string{"error": "requested path is invalid"})
 		return
 	}
@@ -91,14 +91,25 @@ func (s *Server) gateway(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	inner := r.Clone(r.Context())
-	inner.URL.Path, inner.URL.RawPath = "/"+strings.TrimPrefix(path, "/"), ""
+	inner.URL.Path, inner.URL.RawPath = path, ""
 	if query.Has("apikey") {
 		query.Del("apikey")
 		inner.URL.RawQuery = query.Encode()
 	}
 	inner.Header.Del("apikey")
 	inner.Header.Set("Authorization", authorization)
-	s.api.ServeHTTP(w, inner)
+	api.ServeHTTP(w, inner)
+}
+
+// behind finds who answers a path, and what the path is there. Nobody does where the project lacks it.
+func (s *Server) behind(path string) (api http.Handler, inner string) {
+	for prefix, api := range map[string]http.Handler{restPrefix: s.api, authPrefix: s.auth} {
+		rest, ok := strings.CutPrefix(path, prefix)
+		if ok && (rest == "" || rest[0] == '/') {
+			return api, "/" + strings.TrimPrefix(rest, "/")
+		}
+	}
+	return nil, ""
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

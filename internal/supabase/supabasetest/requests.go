@@ -11,7 +11,7 @@ import (
 // Request is one that the server received.
 type Request struct {
 	Method string
-	// Path begins with /rest/v1.
+	// Path begins with /rest/v1, or /auth/v1.
 	Path   string
 	Query  url.Values
 	Header http.Header

@@ -15,12 +15,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest/auth"
 	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest/postgrest"
 )
 
 const (
 	// restPrefix is where the project's REST API is.
 	restPrefix = "/rest/v1"
+	// authPrefix is where Supabase Auth is.
+	authPrefix = "/auth/v1"
 	// startPatience bounds the wait for the database at start.
 	startPatience = 10 * time.Second
 	defaultSecret = "a-secret-for-tests-and-the-demo-that-everybody-knows"
@@ -37,6 +40,8 @@ type Options struct {
 	// JWKS holds the public keys of the project's signing keys (ES256), as a JWK Set or as the list that the Supabase CLI keeps in
 	// signing_keys.json; empty is none. A real PostgREST has to know them itself.
 	JWKS []byte
+	// Users can sign in at /auth/v1, which is not there without any.
+	Users []auth.User
 	// SecretKey and PublishableKey are the first keys; empty makes random ones.
 	SecretKey, PublishableKey string
 	// Listen is host:port; empty is a free port on 127.0.0.1.
@@ -75,6 +80,8 @@ type Server struct {
 	api  http.Handler
 	// rest is nil where Upstream does its work.
 	rest *postgrest.Handler
+	// auth is nil without users.
+	auth http.Handler
 	http *http.Server
 	stop context.CancelFunc
 
@@ -91,6 +98,13 @@ type Server struct {
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	opts.setDefaults()
 	s := &Server{opts: opts, keys: newKeyring(opts), log: requestLog{keep: opts.KeepRequests}}
+	if len(opts.Users) > 0 {
+		accounts, err := auth.New(auth.Options{Users: opts.Users, Secret: []byte(opts.JWTSecret), Now: opts.Now})
+		if err != nil {
+			return nil, err
+		}
+		s.auth = accounts
+	}
 	if err := s.openAPI(ctx); err != nil {
 		return nil, err
 	}
