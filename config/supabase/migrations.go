@@ -21,8 +21,8 @@ type Migration struct {
 // All returns the migrations that the operator needs, in the order in which they have to be applied.
 func All() []Migration { return read("migrations") }
 
-// Optional returns those that a project may leave out: a role of the operator's own, rollups, and the removal of old samples. They come
-// after All, in this order.
+// Optional returns those that a project may leave out: a role of the operator's own, rollups, the removal of old samples, and who may do
+// what on the page. They come after All, in this order.
 func Optional() []Migration { return read("optional") }
 
 func read(folder string) []Migration {

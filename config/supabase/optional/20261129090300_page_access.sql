@@ -1,6 +1,9 @@
 -- Optional: who may do what on the page of Sound Check, for a project where people sign in. Apply it after the files in migrations/. It may
 -- be applied again at any time, which also brings grants, policies and triggers back to what is here.
 --
+-- Whoever can make an account is somebody who is signed in: switch sign-ups off in Supabase Auth, which switches anonymous sign-ins off
+-- too, and make the accounts of your people yourself.
+--
 -- Nobody without a sign-in (anon)   nothing
 -- Whoever is signed in              read all jobs, samples, gaps, pollers and rollups
 --   (authenticated)                 start jobs, in their own name; the database says when they begin
@@ -17,7 +20,7 @@
 
 create schema if not exists soundcheck; -- not exposed by the API, which offers public only
 revoke all on schema soundcheck from public;
-grant usage on schema soundcheck to authenticated; -- the functions below are called by its policies
+grant usage on schema soundcheck to authenticated; -- as whom the triggers below call these functions
 
 -- The user of a request. Supabase's auth.uid() does the same, and is not there in a database without Supabase Auth.
 create or replace function soundcheck.user_id() returns uuid
@@ -67,10 +70,11 @@ begin
     grant insert (target_mac) on public.jobs to authenticated;
   end if;
 
-  select string_agg(name, ', ') into unprotected from unnest(array['jobs', 'samples', 'sample_gaps', 'pollers']) name
-    where has_table_privilege('anon', 'public.' || name, 'select') or has_any_column_privilege('anon', 'public.' || name, 'select, insert, update');
+  select string_agg(c.relname, ', ') into unprotected from pg_catalog.pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relname in ('jobs', 'samples', 'sample_gaps', 'pollers', 'sample_rollups')
+      and (has_table_privilege('anon', c.oid, 'delete, truncate') or has_any_column_privilege('anon', c.oid, 'select, insert, update'));
   if unprotected is not null then
-    raise exception 'everybody may read or write %, and so anon may', unprotected
+    raise exception 'everybody may read or change %, and so anon may', unprotected
       using hint = 'Revoke what is granted to public on it, grant it to those who need it, and apply this migration again.';
   end if;
 end
@@ -101,18 +105,22 @@ create policy page_insert_only on public.samples as restrictive for insert to au
 create policy page_update_only on public.samples as restrictive for update to authenticated using (false);
 create policy page_delete_only on public.samples as restrictive for delete to authenticated using (false);
 
--- What no policy can say. A job that is started gets its user, and what is wrong with it is said in a sentence; a policy would only say
--- that the row violates it.
+-- What no policy can say. A job that is started gets its user and begins now, also where the table has no defaults for that because the
+-- app's own page wrote them; and what is wrong with it is said in a sentence, where a policy would only say that the row violates it.
 create or replace function soundcheck.start_job() returns trigger
   language plpgsql set search_path = '' as $$
 begin
   new.requester_id := coalesce(new.requester_id, soundcheck.user_id());
+  new.status := 'running';
+  new.started_at := now();
   if new.account_number is null or btrim(new.account_number) = '' or length(new.account_number) > 64 then
     raise check_violation using message = 'the account number has to have from 1 to 64 characters';
   elsif new.cadence_seconds is null or new.cadence_seconds not between 1 and 86400 then
     raise check_violation using message = 'the cadence has to be from 1 to 86400 seconds';
   elsif new.duration_minutes is null or new.duration_minutes not between 1 and 525600 then
     raise check_violation using message = 'the duration has to be from 1 to 525600 minutes';
+  elsif new.monitoring_mode is null or new.monitoring_mode not in ('simulated', 'real_polling') then
+    raise check_violation using message = 'the monitoring mode has to be simulated or real_polling';
   elsif length(new.target_ip) > 45 then
     raise check_violation using message = 'the target IP is longer than any address';
   elsif length(new.notification_email) > 254 then

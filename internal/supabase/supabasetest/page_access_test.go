@@ -85,6 +85,8 @@ var asks = []struct {
 	{"ann", "write to a novel", "POST", "/jobs?select=id", `{"account_number":"N-9","notification_email":"` + strings.Repeat("1", 255) + `"}`, 400, `longer than any address`},
 	{"ann", "measure in another way", "POST", "/jobs?select=id", `{"account_number":"N-9","monitoring_mode":"guess"}`, 400, `"23514"`},
 
+	{"ann", "start a job in no way", "POST", "/jobs?select=id", `{"account_number":"N-9","monitoring_mode":null}`, 400, `the monitoring mode has to be simulated or real_polling`},
+
 	{"ann", "change a target", "PATCH", "/jobs?select=id&id=eq." + annsReal, `{"target_ip":"10.0.0.9"}`, 403, `"42501"`},
 	{"ann", "change a cadence", "PATCH", "/jobs?select=id&id=eq." + annsReal, `{"cadence_seconds":1}`, 403, `"42501"`},
 	{"ann", "change a mode", "PATCH", "/jobs?select=id&id=eq." + annsFake, `{"monitoring_mode":"real_polling"}`, 403, `"42501"`},
@@ -96,6 +98,7 @@ var asks = []struct {
 	{"ann", "fail a simulated job", "PATCH", "/jobs?select=id&id=eq." + annsFake, `{"status":"failed"}`, 403, `can be cancelled or completed here, and not failed`},
 	{"ann", "say when a running job ended", "PATCH", "/jobs?select=id&id=eq." + annsFake, `{"completed_at":"2026-01-01Z"}`, 403, `and not running`},
 	{"ann", "start a job anew", "PATCH", "/jobs?select=id&id=eq." + annsEnded, `{"status":"running"}`, 200, `[]`},
+	{"ann", "take a job of bob by its id", "POST", "/jobs?on_conflict=id", `{"id":"` + bobsReal + `","account_number":"N-9"}`, 409, `"23505"`},
 	{"ann", "cancel a job of bob", "PATCH", "/jobs?select=id&id=eq." + bobsReal, `{"status":"cancelled"}`, 200, `[]`},
 	{"ann", "cancel a job of nobody", "PATCH", "/jobs?select=id&id=eq." + noOnes, `{"status":"cancelled"}`, 200, `[]`},
 	{"no user", "cancel a job of nobody", "PATCH", "/jobs?select=id&id=eq." + noOnes, `{"status":"cancelled"}`, 200, `[]`},
@@ -132,14 +135,15 @@ func TestWhoMayDoWhatOnThePage(t *testing.T) {
 			create policy anything on jobs to anon, authenticated using (true) with check (true);
 			create policy anything on samples using (true) with check (true);
 			grant all on jobs, samples, sample_gaps, pollers to anon, authenticated`,
+		"an app whose page said how a job begins": `alter table jobs alter status drop default, alter started_at drop default, drop constraint jobs_monitoring_mode_check`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := New(t, WithOptionalMigrations())
+			exec(t, s, pageJobs)
 			if before != "" {
 				exec(t, s, before)
 				exec(t, s, optional(t, "page_access"))
 			}
-			exec(t, s, pageJobs)
 			for _, tc := range asks {
 				headers := []string{"apikey", s.PublishableKey(), "Content-Type", "application/json"}
 				if claims := people[tc.who]; claims != nil {
@@ -172,29 +176,35 @@ func TestWhoMayDoWhatOnThePage(t *testing.T) {
 	}
 }
 
-// The operator goes on beside it, with its own role and as service_role.
+// The operator goes on beside it, with its own role and as service_role, whichever file came first.
 func TestTheOperatorIsNotHeldBackByThePage(t *testing.T) {
-	db := emptyDatabase(t)
-	db.exec(elsewhere)
-	db.migrate()
-	db.optional("operator_role")
-	db.optional("page_access")
-	db.optional("page_access") // and again
-	db.exec(roleJobs)
-	db.asOperator(work)
-	if code := db.try("service_role", `update jobs set status = 'failed', total_samples = 7 where id = '`+fakeJob+`'`); code != "" {
-		t.Error(code)
+	for _, order := range [][]string{{"operator_role", "page_access", "page_access"}, {"page_access", "operator_role"}} {
+		db := emptyDatabase(t)
+		db.exec(elsewhere)
+		db.migrate()
+		for _, file := range order {
+			db.optional(file)
+		}
+		db.exec(roleJobs)
+		db.asOperator(work)
+		if code := db.try("service_role", `update jobs set status = 'failed', total_samples = 7 where id = '`+fakeJob+`'`); code != "" {
+			t.Errorf("%v: SQLSTATE %s", order, code)
+		}
 	}
 }
 
 func TestThePagesRulesAreNotMadeWhereNothingWouldHoldAnybodyBack(t *testing.T) {
 	db := emptyDatabase(t)
 	db.migrate()
+	db.migrateOptional()
 	sql := optional(t, "page_access")
 	for _, tc := range []struct{ breaks, mends string }{
 		{`alter table jobs disable row level security`, `alter table jobs enable row level security`},
 		{`alter table samples disable row level security`, `alter table samples enable row level security`},
 		{`grant select on samples to public`, `revoke all on samples from public`},
+		{`grant delete on samples to public`, `revoke all on samples from public`},
+		{`grant truncate on pollers to public`, `revoke all on pollers from public`},
+		{`grant select on sample_rollups to public`, `revoke all on sample_rollups from public`},
 		{`grant update (status) on jobs to public`, `revoke all on jobs from public`},
 		{`alter table jobs rename requester_id to owner`, `alter table jobs rename owner to requester_id`},
 	} {
