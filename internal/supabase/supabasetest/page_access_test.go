@@ -98,7 +98,7 @@ var asks = []struct {
 	{"ann", "fail a simulated job", "PATCH", "/jobs?select=id&id=eq." + annsFake, `{"status":"failed"}`, 403, `can be cancelled or completed here, and not failed`},
 	{"ann", "say when a running job ended", "PATCH", "/jobs?select=id&id=eq." + annsFake, `{"completed_at":"2026-01-01Z"}`, 403, `and not running`},
 	{"ann", "start a job anew", "PATCH", "/jobs?select=id&id=eq." + annsEnded, `{"status":"running"}`, 200, `[]`},
-	{"ann", "take a job of bob by its id", "POST", "/jobs?on_conflict=id", `{"id":"` + bobsReal + `","account_number":"N-9"}`, 409, `"23505"`},
+	{"ann", "write a job of bob over", "POST", "/jobs?on_conflict=id&columns=id,account_number&select=id", `{"id":"` + bobsReal + `","account_number":"N-9"}`, 403, `"42501"`},
 	{"ann", "cancel a job of bob", "PATCH", "/jobs?select=id&id=eq." + bobsReal, `{"status":"cancelled"}`, 200, `[]`},
 	{"ann", "cancel a job of nobody", "PATCH", "/jobs?select=id&id=eq." + noOnes, `{"status":"cancelled"}`, 200, `[]`},
 	{"no user", "cancel a job of nobody", "PATCH", "/jobs?select=id&id=eq." + noOnes, `{"status":"cancelled"}`, 200, `[]`},
@@ -112,6 +112,7 @@ var asks = []struct {
 	{"ann", "add a sample of bob's", "POST", upsert, sampleOf(bobsFake), 403, `"42501"`},
 	{"supervisor", "add a sample of bob's", "POST", upsert, sampleOf(bobsFake), 403, `"42501"`},
 	{"no user", "add a sample of nobody's", "POST", upsert, sampleOf(noOnes), 403, `"42501"`},
+	{"ann", "write a sample over", "POST", "/samples?on_conflict=job_id,scheduled_at&select=id", sampleOf(annsFake), 403, `"42501"`},
 	{"ann", "change a sample", "PATCH", "/samples?select=id&job_id=eq." + annsFake, `{"rtt_ms":1}`, 403, `"42501"`},
 	{"ann", "delete samples", "DELETE", "/samples?select=id&job_id=eq." + annsFake, "", 403, `"42501"`},
 	{"ann", "put a gap", "POST", "/sample_gaps", `{"job_id":"` + annsFake + `","from_at":"2026-01-03","to_at":"2026-01-03","slots":1,"reason":"x"}`, 403, `"42501"`},
@@ -150,7 +151,9 @@ func TestWhoMayDoWhatOnThePage(t *testing.T) {
 					headers = append(headers, "Authorization", "Bearer "+s.Token(claims))
 				}
 				switch {
-				case strings.HasPrefix(tc.path, "/samples?on_conflict"):
+				case strings.Contains(tc.path, "on_conflict") && strings.HasSuffix(tc.path, "select=id"):
+					headers = append(headers, "Prefer", "return=representation,resolution=merge-duplicates")
+				case strings.Contains(tc.path, "on_conflict"):
 					headers = append(headers, "Prefer", "return=minimal,resolution=ignore-duplicates")
 				case tc.method != "GET":
 					headers = append(headers, "Prefer", "return=representation")
