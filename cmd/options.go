@@ -6,11 +6,11 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/soundcheck-io/latency-operator/internal/environ"
 	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
@@ -80,7 +80,7 @@ type program struct {
 // parse reads arguments and environment. The settings are not checked yet. With the command doctor there is a program also where they
 // cannot be read.
 func parse(args []string) (p *program, command string, err error) {
-	dropEmptyVariables()
+	environ.DropEmpty()
 	p = &program{options: options{key: os.Getenv("SUPABASE_SERVICE_ROLE_KEY"), accessToken: os.Getenv("SUPABASE_ACCESS_TOKEN")}}
 	parser, err := kong.New(p, kong.Name("latency-operator"),
 		kong.Description("Measures the latency of Sound Check's jobs: mirrors them from Supabase into LatencyJobs, polls SpreeDB, and stores the samples."),
@@ -106,15 +106,6 @@ func parse(args []string) (p *program, command string, err error) {
 	}
 	p.Doctor = only.Doctor
 	return p, "doctor", err
-}
-
-// dropEmptyVariables makes a variable that is set to nothing as good as unset, which is what templates leave behind.
-func dropEmptyVariables() {
-	for _, entry := range os.Environ() {
-		if name, value, _ := strings.Cut(entry, "="); value == "" && name != "" {
-			_ = os.Unsetenv(name)
-		}
-	}
 }
 
 // check finds what is missing or cannot work, in one sentence that names the variable.

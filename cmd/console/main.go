@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
@@ -32,16 +31,12 @@ var version string
 const patience = 5 * time.Second
 
 func main() {
-	var opts options
-	kong.Parse(&opts,
-		kong.Name("console"),
-		kong.Description("Serves the page of Sound Check. It takes the project's publishable key from SUPABASE_PUBLISHABLE_KEY."),
-		kong.ShortUsageOnError(), kong.Vars{"version": build.Version(version)},
-	)
-	opts.fromEnvironment()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, &opts)
-	stop()
+	opts, err := parse(os.Args[1:])
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		err = run(ctx, opts)
+		stop()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "console:", err)
 		os.Exit(1)

@@ -44,6 +44,7 @@ func TestOnlyWhatEverybodyMayHaveIsHandedOut(t *testing.T) {
 		"no key at all":            {options{SupabaseURL: url, key: "hunter2", SignIn: "none"}, "SUPABASE_PUBLISHABLE_KEY is neither a key nor a token of Supabase", page.Config{}},
 		"a key with a line break":  {options{SupabaseURL: url, key: "sb_publishable_\nx", SignIn: "none"}, "SUPABASE_PUBLISHABLE_KEY holds a space", page.Config{}},
 		"a token of service_role":  {options{SupabaseURL: url, key: key, SignIn: "none", token: tokenFor("service_role")}, "CONSOLE_DEMO_TOKEN is for the role service_role", page.Config{}},
+		"a key in a token's place": {options{SupabaseURL: url, key: key, SignIn: "none", token: "sb_publishable_y"}, "CONSOLE_DEMO_TOKEN is a key and not a token", page.Config{}},
 		"another way to sign in":   {options{SupabaseURL: url, key: key, SignIn: "ldap"}, `CONSOLE_SIGN_IN is "ldap": give supabase or none`, page.Config{}},
 	} {
 		got, err := tc.o.config("v1", clocktesting.NewFakePassiveClock(time.Unix(0, 0)))
@@ -54,6 +55,24 @@ func TestOnlyWhatEverybodyMayHaveIsHandedOut(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+func TestWhatTemplatesLeaveBehindChangesNothing(t *testing.T) {
+	g := NewWithT(t)
+	for name, value := range map[string]string{
+		"SUPABASE_URL": " https://abc.supabase.co/\n", "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x\n",
+		"CONSOLE_SIGN_IN": "", "CONSOLE_LISTEN": "", "CONSOLE_DEMO_TOKEN": "",
+	} {
+		t.Setenv(name, value)
+	}
+	opts, err := parse(nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(opts.Listen).To(Equal(":8080"), "not any port")
+	g.Expect(opts.config("v1", clocktesting.NewFakePassiveClock(time.Unix(0, 0)))).To(Equal(
+		page.Config{SupabaseURL: "https://abc.supabase.co", PublishableKey: "sb_publishable_x", SignIn: page.SignInSupabase, Version: "v1"}))
+
+	_, err = parse([]string{"--publishable-key=sb_publishable_x"})
+	g.Expect(err).To(MatchError(ContainSubstring("unknown flag")), "keys have no flag")
 }
 
 func TestAnswersUnderWayEndWithTheirProgram(t *testing.T) {
