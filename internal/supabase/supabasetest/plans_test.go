@@ -82,27 +82,20 @@ func TestARunOverALongBacklogReadsEachNoteAFewTimes(t *testing.T) {
 	}
 }
 
-// A chart is read in thousands of rows. Policies that looked at each of them would be felt there.
+// A chart is read in thousands of rows: a policy that looked into jobs for each of them would be felt there.
 func TestThePagesPoliciesMakeReadingAChartNoDearer(t *testing.T) {
 	db := emptyDatabase(t)
 	db.migrate()
 	db.migrateOptional()
 	db.exec(pageJobs)
-	db.exec(`insert into samples (job_id, sequence_number, status, scheduled_at)
+	db.exec(`drop policy samples_app_select on samples; -- which would count instead, because it lets everybody see every row
+		insert into samples (job_id, sequence_number, status, scheduled_at)
 		select id, n, 'missed', timestamptz '2026-02-01Z' + n * interval '10 s' from jobs, generate_series(1, 5000) n;
-		analyze samples; set request.jwt.claims = '{"role":"authenticated","sub":"` + ann + `"}'`)
-	const chart = `select scheduled_at, status, rtt_ms from samples where job_id = '` + bobsReal + `' and scheduled_at >= '2026-02-01 05:00Z' order by scheduled_at limit 1000`
-	var pages []int
-	for _, role := range []string{"service_role", "authenticated"} {
-		db.exec(`set role ` + role)
-		db.explain(chart) // what is read for the first time counts more
-		p := db.explain(chart)
-		if used := p.uses(map[string]bool{}); !used["samples_job_id_scheduled_at_key"] || used["Seq Scan"] || p.Rows != 1000 {
-			t.Errorf("%s reads %v rows with %v", role, p.Rows, used)
-		}
-		pages = append(pages, p.Hits+p.Reads)
-	}
-	if pages[1] > pages[0] {
-		t.Errorf("a user reads %d pages where service_role reads %d", pages[1], pages[0])
+		analyze samples; set role authenticated; set request.jwt.claims = '{"role":"authenticated","sub":"` + ann + `"}'`)
+	p := db.explain(`select scheduled_at, status, rtt_ms from samples where job_id = '` + bobsReal + `' and scheduled_at >= '2026-02-01 05:00Z' order by scheduled_at limit 1000`)
+	used := p.uses(map[string]bool{})
+	delete(used, "Sort")
+	if len(used) != 1 || !used["samples_job_id_scheduled_at_key"] || p.Rows != 1000 {
+		t.Errorf("reads %v rows with %v", p.Rows, used)
 	}
 }
