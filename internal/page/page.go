@@ -14,8 +14,6 @@ import (
 	"path"
 	"strings"
 	"time"
-
-	"github.com/klauspost/compress/gzhttp"
 )
 
 // How the page gets to know who uses it.
@@ -44,6 +42,8 @@ type Config struct {
 
 const (
 	index = "index.html"
+	// assets is where files lie whose names change with their content.
+	assets = "assets/"
 	// noncePlace is what stands in index.html where each answer has a nonce of its own.
 	noncePlace = "__CSP_NONCE__"
 	// nonceLess is the policy for answers that are no page.
@@ -54,8 +54,8 @@ const (
 type handler struct {
 	index  []byte
 	config []byte
-	files  fs.FS
-	static http.Handler
+	// files are the others, by path.
+	files map[string]*file
 	// connect are the origins to which the page may connect.
 	connect string
 }
@@ -81,12 +81,16 @@ func New(files fs.FS, config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &handler{index: page, config: text, files: files, static: http.FileServerFS(files), connect: connect}
+	others, err := load(files)
+	if err != nil {
+		return nil, fmt.Errorf("read the page: %w", err)
+	}
+	h := &handler{index: page, config: text, files: others, connect: connect}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", h.health)
 	mux.HandleFunc("GET /config.json", h.configuration)
 	mux.HandleFunc("GET /", h.page)
-	return gzhttp.GzipHandler(secured(mux)), nil
+	return secured(mux), nil
 }
 
 // origins are the project's, for requests and for Realtime.
@@ -125,17 +129,11 @@ func (h *handler) configuration(w http.ResponseWriter, _ *http.Request) {
 
 func (h *handler) page(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
-	last := name[strings.LastIndex(name, "/")+1:]
-	info, err := fs.Stat(h.files, name)
+	file, found := h.files[name]
 	switch {
-	case err == nil && info.Mode().IsRegular() && name != index && !strings.HasPrefix(last, "."):
-		if strings.HasPrefix(name, "assets/") {
-			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-		} else {
-			w.Header().Set("Cache-Control", "no-cache")
-		}
-		h.static.ServeHTTP(w, r)
-	case name != index && strings.Contains(last, "."), strings.HasPrefix(name+"/", "assets/"):
+	case found:
+		file.ServeHTTP(w, r)
+	case name != index && path.Ext(name) != "", strings.HasPrefix(name+"/", assets):
 		http.NotFound(w, r)
 	default:
 		h.root(w, r)

@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -154,16 +157,97 @@ func TestThePageIsToldItsProject(t *testing.T) {
 	g.Expect(got).To(HaveKeyWithValue("accessToken", "t.o.k"))
 }
 
-func TestWhatIsLargeIsCompressed(t *testing.T) {
+func TestWhatIsLargeIsCompressedForWhoeverTakesIt(t *testing.T) {
+	ask := serve(t, config)
+	for accept, compressed := range map[string]bool{
+		"gzip": true, "br, gzip;q=0.5": true, "GZIP ; Q=1.0": true, "": false, "identity": false, "gzip;q=0": false, "gzip;q=0.000, br": false, "xgzip": false, "br": false,
+	} {
+		g := NewWithT(t)
+		got := ask(http.MethodGet, "/assets/app-1.js", "Accept-Encoding", accept)
+		g.Expect(got.Header.Get("Vary")).To(Equal("Accept-Encoding"), accept)
+		g.Expect(got.Header.Get("Content-Type")).To(Equal("text/javascript; charset=utf-8"), accept)
+		plain := got.text
+		if compressed {
+			g.Expect(got.Header.Get("Content-Encoding")).To(Equal("gzip"), accept)
+			g.Expect(len(got.text)).To(BeNumerically("<", 1000))
+			r, err := gzip.NewReader(strings.NewReader(got.text))
+			g.Expect(err).NotTo(HaveOccurred())
+			text, err := io.ReadAll(r)
+			g.Expect(err).NotTo(HaveOccurred())
+			plain = string(text)
+		} else {
+			g.Expect(got.Header.Get("Content-Encoding")).To(BeEmpty(), accept)
+		}
+		g.Expect(plain == string(files()["assets/app-1.js"].Data)).To(BeTrue(), accept)
+	}
 	g := NewWithT(t)
-	got := serve(t, config)(http.MethodGet, "/assets/app-1.js", "Accept-Encoding", "gzip")
-	g.Expect(got.Header.Get("Content-Encoding")).To(Equal("gzip"))
-	g.Expect(len(got.text)).To(BeNumerically("<", 1000))
-	r, err := gzip.NewReader(strings.NewReader(got.text))
+	g.Expect(ask(http.MethodGet, "/icon.svg", "Accept-Encoding", "gzip").Header.Get("Content-Encoding")).To(BeEmpty(), "it would be no smaller")
+}
+
+func TestWhatABrowserHasIsNotSentAgain(t *testing.T) {
+	g := NewWithT(t)
+	ask := serve(t, config)
+	tags := map[string]bool{}
+	for _, path := range []string{"/icon.svg", "/assets/app-1.css", "/assets/app-1.js"} {
+		for _, accept := range []string{"gzip", "identity"} {
+			tag := ask(http.MethodGet, path, "Accept-Encoding", accept).Header.Get("ETag")
+			g.Expect(tag).To(MatchRegexp(`^"[0-9a-z-]+"$`), path)
+			tags[tag] = true
+			again := ask(http.MethodGet, path, "Accept-Encoding", accept, "If-None-Match", tag)
+			g.Expect(again.StatusCode).To(Equal(http.StatusNotModified), path)
+			g.Expect(again.text).To(BeEmpty())
+		}
+	}
+	g.Expect(tags).To(HaveLen(4), "one for each content: only the script is compressed")
+}
+
+// slowBrowser takes nothing until it is let go.
+type slowBrowser struct {
+	*httptest.ResponseRecorder
+	waits func()
+}
+
+func (s slowBrowser) Write(p []byte) (int, error) {
+	s.waits()
+	return len(p), nil
+}
+
+// 300 downloads at once had the pod killed for its memory, when each was compressed anew.
+func TestManyDownloadsAtOnceTakeNoMemory(t *testing.T) {
+	g := NewWithT(t)
+	large, random := files(), rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	large["assets/app-1.js"] = &fstest.MapFile{Data: []byte(strings.Repeat(" ", 1<<20))}
+	for i := range large["assets/app-1.js"].Data {
+		large["assets/app-1.js"].Data[i] = byte('a' + random.IntN(16)) //nolint:gosec // it fits
+	}
+	handler, err := page.New(large, config)
 	g.Expect(err).NotTo(HaveOccurred())
-	plain, err := io.ReadAll(r)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(plain).To(HaveLen(10_000))
+	const browsers = 100
+	var arrived, ended sync.WaitGroup
+	arrived.Add(browsers)
+	leave := make(chan struct{})
+	before := heap()
+	for range browsers {
+		ended.Go(func() {
+			once := sync.OnceFunc(func() { arrived.Done(); <-leave })
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/assets/app-1.js", nil)
+			req.Header.Set("Accept-Encoding", "gzip, deflate, br, zstd") // as browsers do
+			handler.ServeHTTP(slowBrowser{httptest.NewRecorder(), once}, req)
+		})
+	}
+	arrived.Wait()
+	taken := heap() - before
+	close(leave)
+	ended.Wait()
+	g.Expect(taken).To(BeNumerically("<", browsers*100<<10), "bytes")
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc) //nolint:gosec // it is not so large
 }
 
 func TestWhatCannotBeServed(t *testing.T) {
