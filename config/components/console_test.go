@@ -67,6 +67,8 @@ func TestTheConsoleStandsBesideTheOperator(t *testing.T) {
 		g.Expect(pod.Spec.AutomountServiceAccountToken).To(HaveValue(BeFalse()))
 		g.Expect(pod.Spec.SecurityContext.RunAsUser).To(BeNil())
 		g.Expect(pod.Annotations["openshift.io/required-scc"] == "restricted-v2").To(Equal(openshift), name)
+		g.Expect(pod.Spec.Containers[0].Lifecycle.PreStop.Sleep.Seconds).To(And(BeNumerically(">", 0), BeNumerically("<", *pod.Spec.TerminationGracePeriodSeconds-5)),
+			"the pod answers until nobody is sent to it, and then has time to end answers under way")
 		g.Expect(references(pod.Spec)).To(HaveEach("ConfigMap/"+consoleName), "no Secret is near it")
 
 		pods := labels.Set(pod.Labels)
