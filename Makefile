@@ -204,10 +204,16 @@ docker-build: ## Build the image IMG.
 # Docker takes SOURCE_DATE_EPOCH from the environment.
 PLATFORMS ?= linux/amd64,linux/arm64,linux/ppc64le,linux/s390x
 
+BUILDX = docker buildx build --platform $(PLATFORMS) --build-arg VERSION=$(VERSION) --provenance=mode=max --sbom=true \
+	--target $(1) --output type=image,name=$(2),push=true,rewrite-timestamp=true .
+
 .PHONY: docker-buildx
 docker-buildx: ## Build the image IMG for all PLATFORMS and push it, with its provenance and bill of materials attached.
-	@docker buildx build --platform $(PLATFORMS) --build-arg VERSION=$(VERSION) --provenance=mode=max --sbom=true \
-		--output type=image,name=$(IMG),push=true,rewrite-timestamp=true .
+	@$(call BUILDX,manager,$(IMG))
+
+.PHONY: docker-buildx-console
+docker-buildx-console: ## The same with the image CONSOLE_IMG.
+	@$(call BUILDX,console,$(CONSOLE_IMG))
 
 .PHONY: docker-build-demo
 docker-build-demo: ## Build the image DEMO_IMG, which config/components/demo runs.
