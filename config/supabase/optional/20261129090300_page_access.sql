@@ -101,7 +101,11 @@ drop policy if exists page_delete_only on public.samples;
 create policy page_insert on public.samples for insert to authenticated with check (true);
 create policy page_insert_only on public.samples as restrictive for insert to authenticated
   with check (exists (select from public.jobs where jobs.id = samples.job_id and jobs.monitoring_mode = 'simulated' and jobs.status = 'running'
-    and jobs.requester_id = (select soundcheck.user_id())));
+    and jobs.requester_id = (select soundcheck.user_id())
+    -- NaN and the infinities, which are above and below all else, are refused: few who read a sample could do so.
+    and (rtt_ms is null or rtt_ms between 0 and 86400000) and (jitter_ms is null or jitter_ms between 0 and 86400000)
+    and (scheduled_at is null or scheduled_at >= jobs.started_at and scheduled_at < jobs.started_at + make_interval(mins => jobs.duration_minutes))
+    and (recorded_at is null or recorded_at between jobs.started_at - interval '1 day' and now() + interval '1 day')));
 create policy page_update_only on public.samples as restrictive for update to authenticated using (false);
 create policy page_delete_only on public.samples as restrictive for delete to authenticated using (false);
 
@@ -146,9 +150,16 @@ begin
     raise insufficient_privilege using message = format('a simulated job can be cancelled or completed here, and not %s', new.status);
   end if;
   if (new.avg_rtt_ms, new.packet_loss_percent, new.total_samples, new.last_ping_at)
-      is distinct from (old.avg_rtt_ms, old.packet_loss_percent, old.total_samples, old.last_ping_at)
-    and not (old.monitoring_mode = 'simulated' and old.requester_id is not distinct from soundcheck.user_id()) then
-    raise insufficient_privilege using message = 'the figures of a job are for whoever measures it';
+      is distinct from (old.avg_rtt_ms, old.packet_loss_percent, old.total_samples, old.last_ping_at) then
+    if not (old.monitoring_mode = 'simulated' and old.requester_id is not distinct from soundcheck.user_id()) then
+      raise insufficient_privilege using message = 'the figures of a job are for whoever measures it';
+    end if;
+    -- Everybody's list shows them. NaN and the infinities are above and below all else.
+    if not (coalesce(new.avg_rtt_ms between 0 and 86400000, true) and coalesce(new.packet_loss_percent between 0 and 100, true)
+        and coalesce(new.total_samples >= 0, true)
+        and coalesce(new.last_ping_at between old.started_at - interval '1 day' and now() + interval '1 day', true)) then
+      raise check_violation using message = 'the figures of a job have to be ones that can be measured';
+    end if;
   end if;
   if new.status = 'completed' and old.requester_id is distinct from soundcheck.user_id() then
     raise insufficient_privilege using message = 'a job of somebody else can be cancelled here, and not completed';

@@ -20,13 +20,13 @@ const (
 )
 
 const pageJobs = `
-	insert into jobs (id, account_number, target_ip, cadence_seconds, duration_minutes, status, monitoring_mode, requester_id) values
-		('` + annsReal + `', 'A-1', '10.0.0.1', 10, 60, 'running', 'real_polling', '` + ann + `'),
-		('` + annsFake + `', 'A-2', '10.0.0.2', 10, 60, 'running', 'simulated', '` + ann + `'),
-		('` + annsEnded + `', 'A-3', '10.0.0.3', 10, 60, 'completed', 'simulated', '` + ann + `'),
-		('` + bobsReal + `', 'B-1', '10.0.0.4', 10, 60, 'running', 'real_polling', '` + bob + `'),
-		('` + bobsFake + `', 'B-2', '10.0.0.5', 10, 60, 'running', 'simulated', '` + bob + `'),
-		('` + noOnes + `', 'C-1', '10.0.0.6', 10, 60, 'running', 'simulated', null);
+	insert into jobs (id, account_number, target_ip, cadence_seconds, duration_minutes, status, monitoring_mode, requester_id, started_at) values
+		('` + annsReal + `', 'A-1', '10.0.0.1', 10, 60, 'running', 'real_polling', '` + ann + `', '2026-01-01Z'),
+		('` + annsFake + `', 'A-2', '10.0.0.2', 10, 60, 'running', 'simulated', '` + ann + `', '2026-01-01Z'),
+		('` + annsEnded + `', 'A-3', '10.0.0.3', 10, 60, 'completed', 'simulated', '` + ann + `', '2026-01-01Z'),
+		('` + bobsReal + `', 'B-1', '10.0.0.4', 10, 60, 'running', 'real_polling', '` + bob + `', '2026-01-01Z'),
+		('` + bobsFake + `', 'B-2', '10.0.0.5', 10, 60, 'running', 'simulated', '` + bob + `', '2026-01-01Z'),
+		('` + noOnes + `', 'C-1', '10.0.0.6', 10, 60, 'running', 'simulated', null, '2026-01-01Z');
 	insert into samples (job_id, sequence_number, status, scheduled_at) select id, 1, 'missed', '2026-01-01Z' from jobs;
 	insert into sample_gaps values ('` + annsReal + `', '2026-01-02Z', '2026-01-02Z', 1, 'Busy');
 	insert into pollers (id, last_seen_at, version) values ('alive', now(), 'v1')`
@@ -43,6 +43,11 @@ var people = map[string]map[string]any{
 
 func sampleOf(job string) string {
 	return fmt.Sprintf(`[{"job_id":"%s","sequence_number":2,"scheduled_at":"2026-01-01T00:00:10Z","recorded_at":"2026-01-01T00:00:10Z","status":"success","rtt_ms":12.5,"jitter_ms":0.5}]`, job)
+}
+
+// oddSample is one of a simulated job of Ann's, with this in it.
+func oddSample(field string) string {
+	return fmt.Sprintf(`[{"job_id":"%s","sequence_number":3,"status":"success",%s}]`, annsFake, field)
 }
 
 const upsert = "/samples?on_conflict=job_id,scheduled_at"
@@ -109,6 +114,13 @@ var asks = []struct {
 
 	{"ann", "add a sample of a simulated job", "POST", upsert, sampleOf(annsFake), 201, ""},
 	{"ann", "add it again", "POST", upsert, sampleOf(annsFake), 201, ""},
+	{"ann", "add a sample that does not say when it was due", "POST", "/samples?select=status", oddSample(`"rtt_ms":1`), 201, `"success"`},
+	{"ann", "add a sample of no time", "POST", "/samples", oddSample(`"rtt_ms":"NaN"`), 403, `"42501"`},
+	{"ann", "add a sample of no jitter", "POST", "/samples", oddSample(`"jitter_ms":"-Infinity"`), 403, `"42501"`},
+	{"ann", "add a sample that is due at the end of time", "POST", "/samples", oddSample(`"scheduled_at":"infinity"`), 403, `"42501"`},
+	{"ann", "add a sample of before the job", "POST", "/samples", oddSample(`"scheduled_at":"2025-12-31T23:59:59Z"`), 403, `"42501"`},
+	{"ann", "add a sample of after the job", "POST", "/samples", oddSample(`"scheduled_at":"2026-01-01T01:00:00Z"`), 403, `"42501"`},
+	{"ann", "add a sample that was measured at the end of time", "POST", "/samples", oddSample(`"recorded_at":"infinity"`), 403, `"42501"`},
 	{"ann", "add a sample of a real job", "POST", upsert, sampleOf(annsReal), 403, `"42501"`},
 	{"ann", "add a sample of a job that is over", "POST", upsert, sampleOf(annsEnded), 403, `"42501"`},
 	{"ann", "add a sample of bob's", "POST", upsert, sampleOf(bobsFake), 403, `"42501"`},
@@ -122,6 +134,10 @@ var asks = []struct {
 	{"ann", "call the functions", "GET", "/refuse_row", "", 404, ""},
 
 	{"ann", "write figures of a simulated job", "PATCH", "/jobs?select=total_samples&id=eq." + annsFake, `{"avg_rtt_ms":12.5,"packet_loss_percent":50,"total_samples":2,"last_ping_at":"2026-01-01T00:00:10Z"}`, 200, `[{"total_samples":2}]`},
+	{"ann", "write a loss that is no number", "PATCH", "/jobs?select=id&id=eq." + annsFake, `{"packet_loss_percent":"NaN"}`, 400, `the figures of a job have to be ones that can be measured`},
+	{"ann", "write an endless time", "PATCH", "/jobs?select=id&id=eq." + annsFake, `{"avg_rtt_ms":"Infinity"}`, 400, `can be measured`},
+	{"ann", "write fewer samples than none", "PATCH", "/jobs?select=id&id=eq." + annsFake, `{"total_samples":-1}`, 400, `can be measured`},
+	{"ann", "write a ping at the end of time", "PATCH", "/jobs?select=id&id=eq." + annsFake, `{"last_ping_at":"infinity"}`, 400, `can be measured`},
 	{"supervisor", "write figures of a simulated job", "PATCH", "/jobs?select=id&id=eq." + annsFake, `{"avg_rtt_ms":1}`, 403, `the figures of a job are for whoever measures it`},
 	{"supervisor", "complete a simulated job", "PATCH", "/jobs?select=id&id=eq." + annsFake, `{"status":"completed"}`, 403, `can be cancelled here, and not completed`},
 	{"ann", "complete a simulated job", "PATCH", "/jobs?select=status&id=eq." + annsFake, `{"status":"completed","completed_at":"2020-01-01Z","total_samples":2}`, 200, `[{"status":"completed"}]`},
@@ -169,7 +185,7 @@ func TestWhoMayDoWhatOnThePage(t *testing.T) {
 			for query, want := range map[string]string{
 				`select string_agg(account_number || ' ' || status, ', ' order by account_number) from jobs`:                                                                                                        "A-1 cancelled, A-2 completed, A-3 completed, B-1 cancelled, B-2 running, C-1 cancelled, N-1 running, N-2 running",
 				`select string_agg(account_number, ', ') from jobs where status <> 'running' and completed_at < now() - interval '1 hour'`:                                                                          "null",
-				`select string_agg(account_number || ' ' || n, ', ' order by account_number) from (select account_number, count(samples.id) n from jobs join samples on job_id = jobs.id group by 1) x where n > 1`: "A-2 2",
+				`select string_agg(account_number || ' ' || n, ', ' order by account_number) from (select account_number, count(samples.id) n from jobs join samples on job_id = jobs.id group by 1) x where n > 1`: "A-2 3",
 				`select count(*)::text from sample_gaps`: "1",
 				`select count(*)::text from pollers`:     "1",
 			} {
