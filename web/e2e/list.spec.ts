@@ -58,3 +58,29 @@ test('an address of nothing says so', async ({ page }) => {
   await page.goto('/nowhere')
   await expect(page.getByRole('heading', { name: 'No such page' })).toBeVisible()
 })
+
+test('an odd row keeps nobody from the others, and what cannot be shown at all says so', async ({ page, db }) => {
+  const name = account('odd')
+  const rows = ['one', 'two'].map((end) => ({ account_number: `${name}-${end}` }))
+  const { data } = await db.from('jobs').insert(rows).select()
+  const [one, two] = data ?? []
+  const answer = (job: object) =>
+    page.route('**/rest/v1/jobs?*', (route) =>
+      route.fulfill({
+        json: [job, two],
+        headers: { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'content-range' },
+      }),
+    )
+  await answer({ ...one, packet_loss_percent: 'NaN', avg_rtt_ms: 'Infinity', started_at: 'infinity' })
+  await page.goto('/')
+  await expect(page.getByRole('row', { name: `${name}-one` })).toBeVisible()
+  await expect(page.getByRole('row', { name: `${name}-two` })).toBeVisible()
+  await page.unrouteAll()
+  await answer({ ...one, account_number: { first: 'x' } })
+  await page.goto('/')
+  await expect(page.getByRole('alert')).toContainText('Something went wrong in this page')
+  await page.getByRole('link', { name: 'New job' }).click()
+  await expect(page.getByRole('heading', { name: 'New job' })).toBeVisible()
+  await page.unrouteAll()
+  await db.from('jobs').update({ status: 'cancelled' }).like('account_number', `${name}%`)
+})

@@ -11,6 +11,7 @@ import {
 import { useQueryClient } from '@tanstack/react-query'
 import { useEffect, useMemo, useState } from 'react'
 import { Link, NavLink, Route, Routes, useLocation } from 'react-router'
+import { Boundary } from './components/Boundary'
 import { MoonIcon, SunIcon } from './components/icons'
 import type { Config } from './config'
 import { AccessProvider, type User } from './database'
@@ -113,12 +114,14 @@ function Pages() {
     window.scrollTo(0, 0)
   }, [pathname])
   return (
-    <Routes>
-      <Route path="/" element={<JobList />} />
-      <Route path="/new" element={<NewJobPage />} />
-      <Route path="/jobs/:id" element={<JobPage />} />
-      <Route path="*" element={<Nowhere />} />
-    </Routes>
+    <Boundary at={pathname}>
+      <Routes>
+        <Route path="/" element={<JobList />} />
+        <Route path="/new" element={<NewJobPage />} />
+        <Route path="/jobs/:id" element={<JobPage />} />
+        <Route path="*" element={<Nowhere />} />
+      </Routes>
+    </Boundary>
   )
 }
 

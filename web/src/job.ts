@@ -29,6 +29,24 @@ export const jobColumns =
   'id,account_number,target_ip,cadence_seconds,duration_minutes,status,monitoring_mode,started_at,completed_at,last_ping_at,' +
   'notification_email,requester_id,avg_rtt_ms,packet_loss_percent,total_samples,monitor_state,monitor_message'
 
+/**
+ * A row as the page goes on with it. Whoever may write a job may write what cannot be shown, such as the numeric NaN, which comes as a
+ * text, and a time of infinity: these are left out, so that one odd row keeps nobody from the others.
+ */
+export const jobOf = (row: Job): Job => ({
+  ...row,
+  avg_rtt_ms: numberOf(row.avg_rtt_ms),
+  packet_loss_percent: numberOf(row.packet_loss_percent),
+  completed_at: timeOf(row.completed_at),
+  last_ping_at: timeOf(row.last_ping_at),
+})
+
+/** A number that can be shown; null for anything else. */
+export const numberOf = (value: unknown): number | null =>
+  typeof value === 'number' && Number.isFinite(value) ? value : null
+
+const timeOf = (text: string | null): string | null => (text !== null && Number.isFinite(instantOf(text)) ? text : null)
+
 export const gridOf = (job: Job): Grid => ({
   start: instantOf(job.started_at),
   cadence: job.cadence_seconds * 1000,

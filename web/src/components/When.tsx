@@ -5,16 +5,19 @@ const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'short', timeStyle: 'short' })
 
-/** An instant in the time of whoever looks, in milliseconds since 1970. */
-export const timeText = (at: number): string => full.format(at)
-export const clockText = (at: number): string => clock.format(at)
+/** An instant in the time of whoever looks, in milliseconds since 1970; a dash for what is none. */
+export const timeText = (at: number): string => (Number.isNaN(at) ? '–' : full.format(at))
+export const clockText = (at: number): string => (Number.isNaN(at) ? '–' : clock.format(at))
 
 /** A day and a time in short. */
-export const When = ({ at }: { at: number }) => (
-  <time dateTime={new Date(at).toISOString()} title={timeText(at)}>
-    {day.format(at)}
-  </time>
-)
+export const When = ({ at }: { at: number }) =>
+  Number.isNaN(at) ? (
+    '–'
+  ) : (
+    <time dateTime={new Date(at).toISOString()} title={timeText(at)}>
+      {day.format(at)}
+    </time>
+  )
 
 /** How long ago something was, which grows by itself. */
 export function Ago({ at }: { at: number }) {

@@ -1,6 +1,6 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
 import { Failure, failureOf } from '../errors'
-import { type Job, type JobStatus, jobColumns, type Mode } from '../job'
+import { type Job, type JobStatus, jobColumns, jobOf, type Mode } from '../job'
 import { type NewJob, rowOf } from '../newjob'
 
 export const sortable = [
@@ -49,7 +49,7 @@ export async function listJobs(
     if (error.code === 'PGRST103' && q.page > 0) return listJobs(db, { ...q, page: 0 }, signal)
     throw failureOf(error, status)
   }
-  return { jobs: data, count: count ?? data.length }
+  return { jobs: data.map(jobOf), count: count ?? data.length }
 }
 
 /** The filter for a search in account numbers and addresses, or for a job's id; null for nothing. */
@@ -72,7 +72,8 @@ export async function getJob(db: SupabaseClient, id: string, signal?: AbortSigna
     if (error.code === '22P02') return null // no UUID
     throw failureOf(error, status)
   }
-  return data[0] ?? null
+  const row = data[0]
+  return row ? jobOf(row) : null
 }
 
 /** Starts a job. The id is the caller's, so that asking again after an answer was lost starts none twice. */

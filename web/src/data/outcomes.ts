@@ -1,7 +1,7 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
 import { serverNow } from '../clock'
 import { failureOf } from '../errors'
-import { gridOf, instantOf, type Job } from '../job'
+import { gridOf, instantOf, type Job, numberOf } from '../job'
 import { dueOf, type Grid, slotAt } from '../schedule'
 import { type Gap, lowerBound, merge, type Outcome, type Sample } from '../statistics/outcomes'
 
@@ -28,7 +28,7 @@ const atOnce = 4
 /** How many slots before the newest sample are looked at again, for samples that come late. */
 const lookBack = 500
 
-interface Row {
+export interface Row {
   scheduled_at: string | null
   recorded_at: string | null
   status: string
@@ -149,7 +149,7 @@ async function pages(
       .abortSignal(signal)
       .overrideTypes<Row[], { merge: false }>()
     if (error) throw failureOf(error, status)
-    for (const row of data) out.push(sampleOf(row))
+    out.push(...samplesOf(data))
     after = data.at(-1)?.scheduled_at ?? null
     if (isLast(data.length)) return out
   }
@@ -158,7 +158,7 @@ async function pages(
 /** Reads the samples that do not say when they were due: those that were measured since a time, a minute earlier, because they may come late. */
 async function loadUndated(db: SupabaseClient, job: Job, since: number | null, signal: AbortSignal): Promise<Sample[]> {
   const out: Sample[] = []
-  for (;;) {
+  for (let read = 0; ; ) {
     let ask = db
       .from('samples')
       .select('scheduled_at,recorded_at,status,rtt_ms,jitter_ms')
@@ -168,12 +168,13 @@ async function loadUndated(db: SupabaseClient, job: Job, since: number | null, s
     const { data, error, status } = await ask
       .order('recorded_at')
       .order('id')
-      .range(out.length, out.length + pageSize - 1) // few, and nobody adds any to a job that is over
+      .range(read, read + pageSize - 1) // few, and nobody adds any to a job that is over
       .abortSignal(signal)
       .overrideTypes<Row[], { merge: false }>()
     if (error) throw failureOf(error, status)
-    for (const row of data) out.push(sampleOf(row))
-    if (isLast(data.length)) return out.filter((s) => Number.isFinite(s.at)).sort((a, b) => a.at - b.at)
+    read += data.length
+    out.push(...samplesOf(data))
+    if (isLast(data.length)) return out.sort((a, b) => a.at - b.at)
   }
 }
 
@@ -200,13 +201,16 @@ async function loadGaps(db: SupabaseClient, id: string, signal: AbortSignal): Pr
 
 const known = new Set(['success', 'missed', 'system_error'])
 
-function sampleOf(row: Row): Sample {
-  return {
-    at: instantOf(row.scheduled_at ?? row.recorded_at ?? ''),
-    status: (known.has(row.status) ? row.status : 'system_error') as Outcome,
-    rtt: row.rtt_ms,
-    jitter: row.jitter_ms,
-  }
+/** What rows say; those of no time, such as infinity, are left out. */
+export function samplesOf(rows: readonly Row[]): Sample[] {
+  return rows
+    .map((row) => ({
+      at: instantOf(row.scheduled_at ?? row.recorded_at ?? ''),
+      status: (known.has(row.status) ? row.status : 'system_error') as Outcome,
+      rtt: numberOf(row.rtt_ms),
+      jitter: numberOf(row.jitter_ms),
+    }))
+    .filter((s) => Number.isFinite(s.at))
 }
 
 /** Writes an instant for the database: a millisecond earlier is as good, because what is read twice is merged. */
