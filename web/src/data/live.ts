@@ -62,17 +62,24 @@ export class Live {
       .channel(`job-${this.jobID}`)
       .on('postgres_changes', about('samples', 'job_id'), () => this.news())
       .on('postgres_changes', about('jobs', 'id'), () => this.news())
-      .subscribe((status) => {
-        if (this.closed) return
-        this.realtime = status === 'SUBSCRIBED'
-        if (this.realtime)
-          this.news() // of the time in which nobody listened
-        else this.giveUp()
+      .on('system', {}, (told: { extension?: string; status?: string }) => {
+        if (told.extension === 'postgres_changes') this.follows(told.status === 'ok')
       })
+      .subscribe((status) => {
+        if (!this.closed && status !== 'SUBSCRIBED') this.giveUp()
+      })
+  }
+
+  /** What Realtime says once it has looked: one that is joined may still not follow the tables, because nobody published them. */
+  private follows(does: boolean) {
+    if (this.closed) return
+    this.realtime = does
+    if (does) this.news() // of the time in which nobody listened
   }
 
   /** A project without Realtime is not asked without end. */
   private giveUp() {
+    this.realtime = false
     this.unsubscribe()
     clearTimeout(this.retry)
     this.retry = setTimeout(() => this.subscribe(), again)
