@@ -84,3 +84,12 @@ test('an odd row keeps nobody from the others, and what cannot be shown at all s
   await page.unrouteAll({ behavior: 'ignoreErrors' })
   await db.from('jobs').update({ status: 'cancelled' }).like('account_number', `${name}%`)
 })
+
+test('what the poller says is wrong with a job is said in the list and on its page', async ({ page }) => {
+  await page.goto('/?search=dead-modem')
+  await expect(page.getByRole('row', { name: 'dead-modem' })).toContainText('The device does not answer', {
+    timeout: 40_000,
+  })
+  await page.getByRole('link', { name: 'dead-modem' }).click()
+  await expect(page.getByRole('alert')).toContainText('The device does not answer')
+})

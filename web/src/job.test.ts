@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { samplesOf } from './data/outcomes'
-import { type Job, jobOf } from './job'
+import { type Job, type JobStatus, jobOf, type Mode, troubleOf } from './job'
 
 // As PostgREST writes a numeric that is no number, and a time without an end.
 const odd = { avg_rtt_ms: 'Infinity', packet_loss_percent: 'NaN', completed_at: '-infinity', last_ping_at: 'infinity' }
@@ -38,4 +38,15 @@ test('a sample of no time is none, and one of no number has none', () => {
     { at: 2000, status: 'success', rtt: null, jitter: null },
     { at: 1000, status: 'system_error', rtt: 3, jitter: null },
   ])
+})
+
+test.each<[Mode, JobStatus, string | null, string | null]>([
+  ['real_polling', 'running', null, null],
+  ['real_polling', 'running', 'The device does not answer', 'The device does not answer'],
+  ['real_polling', 'failed', 'Failed; there was no usable target IP', 'Failed; there was no usable target IP'],
+  ['real_polling', 'completed', 'Over; all 360 polls were made', null],
+  ['real_polling', 'cancelled', 'Cancelled; 2 of 3 polls were made', null],
+  ['simulated', 'running', 'of a time when it was really polled', null],
+])('a %s job that is %s, of which the poller says %s', (monitoring_mode, status, monitor_message, want) => {
+  expect(troubleOf({ monitoring_mode, status, monitor_message })).toBe(want)
 })

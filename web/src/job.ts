@@ -76,6 +76,12 @@ export function endOfJob(
   return job.completed_at === null ? (newest ?? instantOf(job.started_at)) : instantOf(job.completed_at)
 }
 
+/** What the poller says is wrong with a job, or was with one that failed; null where all is well. While it measures, it says only what is wrong. */
+export const troubleOf = (job: Pick<Job, 'monitoring_mode' | 'status' | 'monitor_message'>): string | null =>
+  job.monitoring_mode === 'real_polling' && (job.status === 'running' || job.status === 'failed')
+    ? job.monitor_message
+    : null
+
 /** Whether this browser may make up samples for a job: only for one that says so itself and still runs. */
 export const simulatable = (job: Pick<Job, 'monitoring_mode' | 'status'>): boolean =>
   job.monitoring_mode === 'simulated' && job.status === 'running'

@@ -32,7 +32,15 @@ test.each<[string, Partial<Job>, number | null, Gap[], Pollers | null, number, s
   ],
   ['a job that has just begun', {}, null, [], alive, start + 30_000, null],
   ['a job that has not begun', {}, null, [], alive, start - 600_000, null],
-  ['nothing at all', {}, null, [], null, at, 'No sample has come since the job began 10m ago. The poller is alive, so'],
+  [
+    'nothing at all',
+    {},
+    null,
+    [],
+    null,
+    at,
+    'No sample has come since the job began 10m ago. Whether a poller is alive cannot be read. If this lasts,',
+  ],
   [
     'no poller ever',
     {},

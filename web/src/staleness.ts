@@ -46,5 +46,5 @@ function whereToLook(job: Job, since: number, gaps: readonly Gap[], pollers: Pol
   if (gap) return `Nobody measured, because ${reason(gap.reason)}.`
   if (now > endOf(gridOf(job)))
     return 'Its time is over: the poller completes it as soon as its last samples are stored.'
-  return 'The poller is alive, so the samples may be on their way. If this lasts, whoever runs the cluster finds the cause with kubectl soundcheck doctor.'
+  return `${pollers === null ? 'Whether a poller is alive cannot be read' : 'The poller is alive, so the samples may be on their way'}. If this lasts, whoever runs the cluster finds the cause with kubectl soundcheck doctor.`
 }

@@ -12,7 +12,7 @@ import { clockText, When } from '../components/When'
 import { listJobs, pageSize, type Query, type SortColumn, sortable } from '../data/jobs'
 import { useAccess } from '../database'
 import { sentenceOf } from '../errors'
-import { instantOf, type Job, type JobStatus, type Mode } from '../job'
+import { instantOf, type Job, type JobStatus, type Mode, troubleOf } from '../job'
 import { ms } from '../statistics/words'
 
 const refreshEvery = 5000
@@ -205,13 +205,12 @@ function Heading({
 }
 
 function Row({ job }: { job: Job }) {
-  const wrong =
-    job.monitoring_mode === 'real_polling' && job.monitor_message !== null && job.monitor_state !== 'measuring'
+  const trouble = troubleOf(job)
   return (
     <Table.Tr>
       <Table.Td>
         <Link to={`/jobs/${job.id}`}>{job.account_number}</Link>
-        {wrong && job.status === 'running' && <div className="trouble">{job.monitor_message}</div>}
+        {trouble && <div className="trouble">{trouble}</div>}
       </Table.Td>
       <Table.Td>
         <StatusBadge status={job.status} />

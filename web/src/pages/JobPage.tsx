@@ -18,7 +18,7 @@ import { loadPollers, pollerGone } from '../data/pollers'
 import { useOutcomes } from '../data/useOutcomes'
 import { useAccess } from '../database'
 import { sentenceOf } from '../errors'
-import { gridOf, instantOf, type Job } from '../job'
+import { gridOf, instantOf, type Job, troubleOf } from '../job'
 import { warningOf } from '../staleness'
 import { path } from '../statistics/verdict'
 import { duration } from '../statistics/words'
@@ -73,9 +73,11 @@ function Loaded({ job, rowError, rowAsOf }: { job: Job; rowError: unknown; rowAs
   })
   const grid = gridOf(job)
   const newest = outcomes?.samples.at(-1)?.at ?? null
+  const seen = pollers.error ? null : (pollers.data ?? null)
   const warning =
-    outcomes && !error && !rowError ? warningOf(job, newest, outcomes.gaps, pollers.data ?? null, now) : null
+    outcomes && !error && !rowError && !pollers.isPending ? warningOf(job, newest, outcomes.gaps, seen, now) : null
   const trouble = error ?? rowError
+  const said = troubleOf(job)
   return (
     <>
       <Group justify="space-between" align="start" mb="xs">
@@ -121,9 +123,9 @@ function Loaded({ job, rowError, rowAsOf }: { job: Job; rowError: unknown; rowAs
             {warning}
           </Notice>
         )}
-        {!warning && real && running && job.monitor_message && job.monitor_state !== 'measuring' && (
+        {!warning && said && (
           <Notice kind="warning" title="The poller says">
-            {job.monitor_message}
+            {said}
           </Notice>
         )}
       </div>
@@ -144,7 +146,7 @@ function Loaded({ job, rowError, rowAsOf }: { job: Job; rowError: unknown; rowAs
                 Last ping <Ago at={instantOf(job.last_ping_at)} />.{' '}
               </>
             )}
-            {real && pollers.data && <Seen lastSeen={pollers.data.lastSeen} now={now} />}{' '}
+            {real && seen && <Seen lastSeen={seen.lastSeen} now={now} />}{' '}
             {realtime ? 'Live by Realtime.' : 'Live: looks for news every few seconds.'}{' '}
           </>
         )}
