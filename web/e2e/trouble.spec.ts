@@ -13,7 +13,7 @@ const failing = (page: Page) =>
   )
 
 for (const [what, break_, says] of [
-  ['cannot be reached', away, 'The database cannot be reached.'],
+  ['cannot be reached', away, 'The database cannot be reached: check your connection.'],
   ['answers with errors', failing, 'Supabase answered 503 (PGRST000): Database connection error.'],
 ] as const) {
   test(`a database that ${what} is said so, nothing that is shown or typed goes away, and it goes on by itself`, async ({
@@ -31,6 +31,7 @@ for (const [what, break_, says] of [
     await break_(page)
     await expect(page.getByRole('alert')).toContainText('This is what was known at')
     await expect(page.getByRole('alert')).toContainText(says)
+    await expect(page.getByRole('alert')).toContainText('The page tries again by itself.')
     await expect(page.getByRole('list').filter({ hasText: 'answered in' })).toBeVisible()
     await page.unroute(rest)
     await expect(page.getByRole('alert')).toBeHidden({ timeout: 30_000 })
@@ -41,8 +42,9 @@ for (const [what, break_, says] of [
     await page.getByLabel('Notification e-mail').fill('me@example.com')
     await break_(page)
     await page.getByRole('button', { name: 'Start job' }).click()
-    await expect(page.getByRole('alert')).toContainText('The job was not started')
+    await expect(page.getByRole('alert')).toContainText('The job may not have been started')
     await expect(page.getByRole('alert')).toContainText(says)
+    await expect(page.getByRole('alert')).not.toContainText('The page tries again by itself.')
     await page.unroute(rest)
     await page.reload()
     await expect(page.getByLabel('Account number')).toHaveValue(name)
@@ -56,25 +58,37 @@ for (const [what, break_, says] of [
   })
 }
 
-test('a job whose answer was lost is not started twice', async ({ page, db }) => {
-  const name = account('once')
-  await page.goto('/new')
-  await page.getByLabel('Account number').fill(name)
-  let lost = 0
-  await page.route('**/rest/v1/jobs*', async (route) => {
-    if (route.request().method() !== 'POST' || lost > 0) return route.continue()
-    await route.fetch()
-    lost++
-    return route.abort('connectionreset')
+for (const [what, changed, jobs] of [
+  ['is not started twice', null, 1],
+  ['is told from one that was entered since', '7', 2],
+] as const) {
+  test(`a job whose answer was lost ${what}`, async ({ page, db }) => {
+    const name = account('once')
+    await page.goto('/new')
+    await page.getByLabel('Account number').fill(name)
+    let lost = 0
+    await page.route('**/rest/v1/jobs*', async (route) => {
+      if (route.request().method() !== 'POST' || lost > 0) return route.continue()
+      await route.fetch()
+      lost++
+      return route.abort('connectionreset')
+    })
+    const start = page.getByRole('button', { name: 'Start job' })
+    await start.click()
+    await expect(page.getByRole('alert')).toContainText('The job may not have been started')
+    if (changed) {
+      await page.getByLabel('Cadence (seconds)').fill(changed)
+      await start.click()
+      await expect(page.getByRole('alert')).toContainText('The try before was stored after all')
+    }
+    await start.click()
+    await page.waitForURL(/\/jobs\//)
+    const { data } = await db.from('jobs').select('cadence_seconds').eq('account_number', name)
+    expect(data).toHaveLength(jobs)
+    if (changed) await expect(page.getByText(`every ${changed}s for 1h`)).toBeVisible()
+    await db.from('jobs').update({ status: 'cancelled' }).eq('account_number', name)
   })
-  await page.getByRole('button', { name: 'Start job' }).click()
-  await expect(page.getByRole('alert')).toContainText('The job was not started')
-  await page.getByRole('button', { name: 'Start job' }).click()
-  await page.waitForURL(/\/jobs\//)
-  const { data } = await db.from('jobs').select('id').eq('account_number', name)
-  expect(data).toHaveLength(1)
-  await db.from('jobs').update({ status: 'cancelled' }).eq('account_number', name)
-})
+}
 
 test('a wrong key is named, and what to do about it', async ({ page }) => {
   await page.route('**/config.json', async (route) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Failure, failureOf, sentenceOf } from './errors'
+import { Failure, failureOf, sentenceOf, sentenceOfReading } from './errors'
 import { signInFault } from './pages/SignIn'
 
 describe('an error becomes a sentence that says what to do', () => {
@@ -9,7 +9,7 @@ describe('an error becomes a sentence that says what to do', () => {
       0,
       null,
       'TypeError: Failed to fetch',
-      /^The database cannot be reached\. Check your connection/,
+      /^The database cannot be reached: check your connection\.$/,
       true,
     ],
     [
@@ -77,4 +77,13 @@ describe('an error becomes a sentence that says what to do', () => {
   ])('a sign-in that fails with %s %s', (status, code, message, want) => {
     expect(signInFault(status, code, message)).toBe(want)
   })
+})
+
+test('what may pass is tried again where something is read, and only there', () => {
+  const passing = new Failure('No answer.', true)
+  expect([sentenceOf(passing), sentenceOfReading(passing)]).toEqual([
+    'No answer.',
+    'No answer. The page tries again by itself.',
+  ])
+  expect(sentenceOfReading(new Failure('No right.', false))).toBe('No right.')
 })

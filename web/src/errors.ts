@@ -24,8 +24,7 @@ export function failureOf(error: Refusal, status: number): Failure {
   const code = error.code ?? ''
   const message = tidy(error.message)
   const fail = (sentence: string, passing = false) => new Failure(sentence, passing, code)
-  if (status === 0)
-    return fail('The database cannot be reached. Check your connection; the page tries again by itself.', true)
+  if (status === 0) return fail('The database cannot be reached: check your connection.', true)
   if (code === 'PGRST303' || (status === 401 && /jwt/i.test(message) && /expired/i.test(message))) {
     return fail('You were signed out because your sign-in had run out: sign in again.')
   }
@@ -78,3 +77,7 @@ export function sentenceOf(error: unknown): string {
     ? `Something went wrong in this page: ${tidy(error.message)}. Load it anew.`
     : 'Something went wrong in this page: load it anew.'
 }
+
+/** What to show of an error of something that the page goes on asking for. */
+export const sentenceOfReading = (error: unknown): string =>
+  error instanceof Failure && error.passing ? `${sentenceOf(error)} The page tries again by itself.` : sentenceOf(error)

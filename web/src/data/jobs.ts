@@ -76,11 +76,27 @@ export async function getJob(db: SupabaseClient, id: string, signal?: AbortSigna
   return row ? jobOf(row) : null
 }
 
+/** A try to start the job was stored after all, though no answer came, and something else was entered since. */
+export const earlierTry = 'earlier-try'
+
 /** Starts a job. The id is the caller's, so that asking again after an answer was lost starts none twice. */
 export async function createJob(db: SupabaseClient, job: NewJob, id: string, requester: string | null): Promise<void> {
-  const { error, status } = await db.from('jobs').insert(rowOf(job, id, requester))
-  if (error && !(error.code === '23505' && (await getJob(db, id)))) throw failureOf(error, status)
+  const row = rowOf(job, id, requester)
+  const { error, status } = await db.from('jobs').insert(row)
+  if (!error) return
+  const stored = error.code === '23505' ? await getJob(db, id) : null
+  if (!stored) throw failureOf(error, status)
+  if (!same(row, stored)) {
+    throw new Failure(
+      'The try before was stored after all, with what you had entered then: you find it among the jobs. Start again to have this one too.',
+      false,
+      earlierTry,
+    )
+  }
 }
+
+const same = (row: ReturnType<typeof rowOf>, stored: Job): boolean =>
+  Object.entries(row).every(([name, value]) => stored[name as keyof Job] === value)
 
 /** Cancels a job that runs. `now` is when, in milliseconds since 1970. */
 export async function cancelJob(db: SupabaseClient, id: string, now: number): Promise<void> {

@@ -11,7 +11,7 @@ import { useTitle } from '../components/title'
 import { clockText, When } from '../components/When'
 import { listJobs, pageSize, type Query, type SortColumn, sortable } from '../data/jobs'
 import { useAccess } from '../database'
-import { sentenceOf } from '../errors'
+import { sentenceOfReading } from '../errors'
 import { instantOf, type Job, type JobStatus, type Mode, troubleOf } from '../job'
 import { ms } from '../statistics/words'
 
@@ -95,7 +95,7 @@ export function JobList() {
           kind="error"
           title={found.data ? `These are the jobs of ${clockText(found.dataUpdatedAt)}` : 'The jobs cannot be shown'}
         >
-          {sentenceOf(found.error)}
+          {sentenceOfReading(found.error)}
         </Notice>
       )}
       {found.data && found.data.jobs.length === 0 && !found.error && (

@@ -17,7 +17,7 @@ import { getJob } from '../data/jobs'
 import { loadPollers, pollerGone } from '../data/pollers'
 import { useOutcomes } from '../data/useOutcomes'
 import { useAccess } from '../database'
-import { sentenceOf } from '../errors'
+import { sentenceOfReading } from '../errors'
 import { gridOf, instantOf, type Job, troubleOf } from '../job'
 import { warningOf } from '../staleness'
 import { path } from '../statistics/verdict'
@@ -41,7 +41,7 @@ export function JobPage() {
           Job
         </Title>
         <Notice kind="error" title="The job cannot be shown">
-          {sentenceOf(found.error)}
+          {sentenceOfReading(found.error)}
         </Notice>
       </>
     )
@@ -115,7 +115,7 @@ function Loaded({ job, rowError, rowAsOf }: { job: Job; rowError: unknown; rowAs
                 : 'The samples cannot be shown'
             }
           >
-            {sentenceOf(trouble)}
+            {sentenceOfReading(trouble)}
           </Notice>
         )}
         {warning && (

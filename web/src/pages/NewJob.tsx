@@ -5,9 +5,9 @@ import { useEffect, useState } from 'react'
 import { useNavigate } from 'react-router'
 import { Notice } from '../components/Notice'
 import { useTitle } from '../components/title'
-import { createJob } from '../data/jobs'
+import { createJob, earlierTry } from '../data/jobs'
 import { useAccess } from '../database'
-import { sentenceOf } from '../errors'
+import { Failure, sentenceOf } from '../errors'
 import type { Mode } from '../job'
 import { emptyJob, type NewJob, rules } from '../newjob'
 import { duration } from '../statistics/words'
@@ -33,7 +33,7 @@ export function NewJobPage() {
   const navigate = useNavigate()
   const queries = useQueryClient()
   // One id for all tries: a job whose answer was lost is not started twice.
-  const [id] = useState(newID)
+  const [id, setID] = useState(newID)
   // Not when a field is left: the sentence would move the button away from under the pointer.
   const form = useForm<NewJob>({
     initialValues: { ...emptyJob, email: user.email ?? '' },
@@ -52,7 +52,11 @@ export function NewJobPage() {
       await queries.invalidateQueries({ queryKey: ['jobs'] })
       navigate(`/jobs/${id}`)
     },
+    onError: (error) => {
+      if (error instanceof Failure && error.code === earlierTry) setID(newID())
+    },
   })
+  const unsure = create.error instanceof Failure && create.error.passing
   const { cadenceSeconds, durationMinutes } = form.getValues()
   const slots = Math.ceil((Number(durationMinutes) * 60) / Number(cadenceSeconds))
   const submit = form.onSubmit(
@@ -119,8 +123,9 @@ export function NewJobPage() {
             {...form.getInputProps('email')}
           />
           {create.error && (
-            <Notice kind="error" title="The job was not started">
-              {sentenceOf(create.error)} What you entered is still here.
+            <Notice kind="error" title={unsure ? 'The job may not have been started' : 'The job was not started'}>
+              {sentenceOf(create.error)} {unsure && 'Try again: it is not started twice. '}What you entered is still
+              here.
             </Notice>
           )}
           <Group>
