@@ -30,6 +30,10 @@ test('thousands of jobs are searched, filtered, sorted and leafed through by the
   await page.reload() // the address says what is shown
   await expect(page.getByRole('row').nth(1)).toContainText(`${name}-50`)
 
+  await page.goto(`/?search=${name}&page=50`) // an address of when there were more
+  await expect(page.getByRole('status')).toHaveText('1 to 25 of 60 jobs')
+  await expect(page.getByRole('button', { name: 'Page 1', exact: true })).toHaveAttribute('aria-current', 'page')
+
   await page.getByRole('combobox', { name: 'Mode' }).click()
   await page.getByRole('option', { name: 'Real polling' }).click()
   await expect(page.getByRole('status')).toHaveText('1 to 25 of 30 jobs')

@@ -148,3 +148,21 @@ test('a running job that gets no samples says where to look', async ({ page, db 
   await page.unrouteAll()
   await db.from('jobs').update({ status: 'cancelled' }).eq('id', id)
 })
+
+test('slots of a job that is over, of which nobody knows anything, are not called on their way', async ({
+  page,
+  db,
+}) => {
+  const id = await startJob(page, { account: account('unknown'), cadence: 10, minutes: 60 })
+  await db.from('jobs').update({ status: 'cancelled' }).eq('id', id)
+  const job = await rowOf(db, id)
+  const hours = (n: number) => new Date(Date.now() - n * 3_600_000).toISOString()
+  const headers = { 'access-control-allow-origin': '*' }
+  await page.route('**/rest/v1/samples*', (route) => route.fulfill({ json: [], headers }))
+  await page.route('**/rest/v1/jobs?*', (route) =>
+    route.fulfill({ json: [{ ...job, started_at: hours(3), completed_at: hours(2) }], headers }),
+  )
+  await page.reload()
+  await expect(page.getByText('360 of 360 slots (100.00%) have neither a sample nor a reason')).toBeVisible()
+  await expect(page.getByText('On their way')).toBeHidden()
+})

@@ -52,8 +52,10 @@ export function Figures({ job, outcomes, asOf }: { job: Job; outcomes: Outcomes;
           ))}
           {s.open > 0 && (
             <>
-              <dt>On their way</dt>
-              <dd>{of(s.open, due, 'slots')} have no outcome yet</dd>
+              <dt>{s.over ? 'Not known' : 'On their way'}</dt>
+              <dd>
+                {of(s.open, due, 'slots')} have {s.over ? 'neither a sample nor a reason' : 'no outcome yet'}
+              </dd>
             </>
           )}
         </dl>

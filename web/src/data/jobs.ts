@@ -27,12 +27,12 @@ export interface Query {
 
 export const pageSize = 25
 
-/** A page of the jobs that a query is for, and how many there are in all. */
+/** A page of the jobs that a query is for, which page it is, and how many jobs there are in all. */
 export async function listJobs(
   db: SupabaseClient,
   q: Query,
   signal: AbortSignal,
-): Promise<{ jobs: Job[]; count: number }> {
+): Promise<{ jobs: Job[]; page: number; count: number }> {
   let ask = db.from('jobs').select(jobColumns, { count: 'exact' })
   if (q.status) ask = ask.eq('status', q.status)
   if (q.mode) ask = ask.eq('monitoring_mode', q.mode)
@@ -49,7 +49,7 @@ export async function listJobs(
     if (error.code === 'PGRST103' && q.page > 0) return listJobs(db, { ...q, page: 0 }, signal)
     throw failureOf(error, status)
   }
-  return { jobs: data.map(jobOf), count: count ?? data.length }
+  return { jobs: data.map(jobOf), page: q.page, count: count ?? data.length }
 }
 
 /** The filter for a search in account numbers and addresses, or for a job's id; null for nothing. */

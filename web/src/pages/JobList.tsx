@@ -137,12 +137,12 @@ export function JobList() {
           </Table.ScrollContainer>
           <Group justify="space-between" mt="sm">
             <Text size="sm" className="quiet" role="status">
-              {rangeText(query.page, found.data.jobs.length, count)}
+              {rangeText(found.data.page, found.data.jobs.length, count)}
             </Text>
             {count > pageSize && (
               <Pagination
                 total={Math.ceil(count / pageSize)}
-                value={query.page + 1}
+                value={found.data.page + 1}
                 onChange={(page) => change({ page: page === 1 ? null : String(page) })}
                 getItemProps={(page) => ({ 'aria-label': `Page ${page}` })}
                 getControlProps={(control) => ({ 'aria-label': `${control} page` })}
