@@ -89,3 +89,10 @@ export const simulatable = (job: Pick<Job, 'monitoring_mode' | 'status'>): boole
 /** Packet loss above this, in percent, is shown in red. */
 export const highLoss = 2
 export const highLossShare = highLoss / 100
+
+/** The start of a job and so many seconds more, with the start's microseconds: the key of a sample is an exact instant. */
+export function dueText(startedAt: string, seconds: number): string {
+  const fraction = /\.(\d+)/.exec(startedAt)?.[1] ?? ''
+  const whole = Date.parse(startedAt.replace(/\.\d+/, '')) + seconds * 1000
+  return `${new Date(whole).toISOString().slice(0, 19)}${fraction ? `.${fraction}` : ''}Z`
+}

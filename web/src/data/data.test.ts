@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { dueText } from '../job'
 import { queryOf, rangeText } from '../pages/JobList'
-import { dueText } from '../simulator/runner'
 import type { Gap, Sample } from '../statistics/outcomes'
 import { searchFilter } from './jobs'
 import { firstOpen, isLast } from './outcomes'

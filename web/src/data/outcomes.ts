@@ -1,7 +1,8 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
 import { serverNow } from '../clock'
-import { failureOf } from '../errors'
-import { gridOf, instantOf, type Job, numberOf } from '../job'
+import { Failure, failureOf } from '../errors'
+import { dueText, gridOf, instantOf, type Job, numberOf } from '../job'
+import { pause } from '../pause'
 import { dueOf, type Grid, slotAt } from '../schedule'
 import { type Gap, lowerBound, merge, type Outcome, type Sample } from '../statistics/outcomes'
 
@@ -69,7 +70,7 @@ export async function loadNew(db: SupabaseClient, job: Job, known: Outcomes, sig
   const grid = gridOf(job)
   const from = firstOpen(grid, known)
   const [fresh, undated, gaps] = await Promise.all([
-    pages(db, job.id, from, null, signal),
+    pages(db, job.id, from === Number.NEGATIVE_INFINITY ? {} : { from }, signal),
     known.undated > 0 || known.samples.length === 0
       ? loadUndated(db, job, known.samples.at(-1)?.at ?? null, signal)
       : [],
@@ -100,26 +101,23 @@ export function firstOpen(grid: Grid, known: Outcomes): number {
   return newest.at
 }
 
-/** Reads the samples that say when they were due, several stretches of time at once. */
+/** Reads the samples that say when they were due, several stretches of a thousand slots at once. */
 async function loadDated(
   db: SupabaseClient,
   job: Job,
   signal: AbortSignal,
   progress: (share: number) => void,
 ): Promise<Sample[]> {
-  const grid = gridOf(job)
-  const stretch = pageSize * grid.cadence
-  const slots = slotAt(grid, serverNow()) + 1
-  const stretches = Math.max(1, Math.ceil(slots / pageSize))
+  const stretches = Math.max(1, Math.ceil((slotAt(gridOf(job), serverNow()) + 1) / pageSize))
+  const lastOf = (stretch: number) => dueText(job.started_at, ((stretch + 1) * pageSize - 1) * job.cadence_seconds)
   const parts: Sample[][] = new Array(stretches)
   let next = 0
   let done = 0
   const work = async () => {
     for (let i = next++; i < stretches; i = next++) {
       // The first and the last have no bounds: a job that was started anew keeps its old samples.
-      const from = i === 0 ? Number.NEGATIVE_INFINITY : grid.start + i * stretch
-      const to = i === stretches - 1 ? null : grid.start + (i + 1) * stretch
-      parts[i] = await pages(db, job.id, from, to, signal)
+      const part = { after: i === 0 ? null : lastOf(i - 1), until: i === stretches - 1 ? null : lastOf(i) }
+      parts[i] = await patiently(() => pages(db, job.id, part, signal), signal)
       progress(++done / stretches)
     }
   }
@@ -127,22 +125,40 @@ async function loadDated(
   return parts.flat()
 }
 
-/** Reads the samples due from `from` to before `to`, page after page. */
+/** Tries again what failed and may pass: of hundreds of requests one may fail, for which the others are not thrown away. */
+async function patiently<T>(read: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await read()
+    } catch (error) {
+      if (signal.aborted || tries === 3 || !(error instanceof Failure && error.passing)) throw error
+      await pause(tries * 500, signal)
+    }
+  }
+}
+
+/** Which samples to read: those due at `from` or later, in milliseconds since 1970, or after an instant, and until another one. */
+interface Part {
+  from?: number
+  after?: string | null
+  until?: string | null
+}
+
+/** Reads a part of the samples that say when they were due, page after page. */
 async function pages(
   db: SupabaseClient,
   id: string,
-  from: number,
-  to: number | null,
+  { from, after = null, until = null }: Part,
   signal: AbortSignal,
 ): Promise<Sample[]> {
   const out: Sample[] = []
-  let after: string | null = null
+  const last = until === null ? Number.POSITIVE_INFINITY : instantOf(until)
   for (;;) {
     let ask = db.from('samples').select('scheduled_at,recorded_at,status,rtt_ms,jitter_ms').eq('job_id', id)
     if (after !== null) ask = ask.gt('scheduled_at', after)
-    else if (from !== Number.NEGATIVE_INFINITY) ask = ask.gte('scheduled_at', micro(from))
+    else if (from !== undefined) ask = ask.gte('scheduled_at', micro(from))
     else ask = ask.not('scheduled_at', 'is', null)
-    if (to !== null) ask = ask.lt('scheduled_at', micro(to))
+    if (until !== null) ask = ask.lte('scheduled_at', until)
     const { data, error, status } = await ask
       .order('scheduled_at')
       .limit(pageSize)
@@ -151,7 +167,8 @@ async function pages(
     if (error) throw failureOf(error, status)
     out.push(...samplesOf(data))
     after = data.at(-1)?.scheduled_at ?? null
-    if (isLast(data.length)) return out
+    // A stretch with a sample of each slot fills a page, and the last of them tells that nothing is left to ask for.
+    if (isLast(data.length) || instantOf(after ?? '') >= last) return out
   }
 }
 

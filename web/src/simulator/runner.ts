@@ -1,7 +1,7 @@
 import type { SupabaseClient } from '@supabase/supabase-js'
 import { serverNow } from '../clock'
 import { failureOf } from '../errors'
-import { gridOf, instantOf, type Job, jobColumns, simulatable } from '../job'
+import { dueText, gridOf, instantOf, type Job, jobColumns, simulatable } from '../job'
 import { pause } from '../pause'
 import { endOf, slotAt, slotsOf } from '../schedule'
 import { type Simulated, sampleOf } from './simulator'
@@ -177,11 +177,4 @@ function count(run: Run, s: Simulated) {
     run.sum += s.rtt ?? 0
   } else if (s.status === 'missed') run.missed++
   else run.failed++
-}
-
-/** The start of a job and so many seconds more, with the start's microseconds: the key of a sample is an exact instant. */
-export function dueText(startedAt: string, seconds: number): string {
-  const fraction = /\.(\d+)/.exec(startedAt)?.[1] ?? ''
-  const whole = Date.parse(startedAt.replace(/\.\d+/, '')) + seconds * 1000
-  return `${new Date(whole).toISOString().slice(0, 19)}${fraction ? `.${fraction}` : ''}Z`
 }
