@@ -1,5 +1,5 @@
 import AxeBuilder from '@axe-core/playwright'
-import type { Page } from '@playwright/test'
+import type { Locator, Page } from '@playwright/test'
 import { account, expect, startJob, test } from './fixtures'
 
 async function check(page: Page) {
@@ -54,6 +54,23 @@ for (const colorScheme of ['light', 'dark'] as const) {
     })
   }
 }
+
+test('nothing is cut off on a narrow screen, however long an account number is', async ({ page, db }) => {
+  await page.setViewportSize({ width: 360, height: 740 })
+  const name = account('9'.repeat(50))
+  const id = await startJob(page, { account: name, cadence: 1, minutes: 60 })
+  const inside = async (part: Locator) => {
+    const box = await part.boundingBox()
+    expect(box?.x).toBeGreaterThanOrEqual(0)
+    expect((box?.x ?? 0) + (box?.width ?? 1000)).toBeLessThanOrEqual(360)
+  }
+  await inside(page.getByRole('heading', { name }))
+  await inside(page.getByRole('button', { name: /colors$/ }))
+  await inside(page.getByRole('button', { name: 'Cancel job' }))
+  await page.getByRole('link', { name: 'Sound Check' }).click()
+  await inside(page.getByRole('link', { name }))
+  await db.from('jobs').update({ status: 'cancelled' }).eq('id', id)
+})
 
 test('a job is started and read with the keyboard alone', async ({ page, db }) => {
   const name = account('keys')

@@ -58,7 +58,7 @@ export function App({ config }: { config: Config }) {
         <Container size="xl" h="100%">
           <Group h="100%" justify="space-between" wrap="nowrap" gap="xs">
             <Group gap="sm" wrap="nowrap">
-              <Link to="/" className="brand">
+              <Link to="/" className="brand" aria-label="Sound Check">
                 <img src="/icon.svg" alt="" width={26} height={26} />
                 <span>Sound Check</span>
               </Link>
