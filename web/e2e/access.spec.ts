@@ -190,3 +190,14 @@ test('a job of somebody else stays, and why is said', async ({ page, db, request
   })
   expect(answer.status()).toBe(401) // without a token nobody sees anything
 })
+
+test('where nobody signs in, the page asks as anon, and says so if that may not', async ({ page }) => {
+  await page.route('**/config.json', async (route) => {
+    const { accessToken, ...config } = await (await route.fetch()).json()
+    await route.fulfill({ json: { ...config, signIn: 'none' } })
+  })
+  await page.goto('/')
+  await expect(page.getByRole('alert')).toContainText(
+    'You have to sign in for this: the database says "permission denied for table jobs".',
+  )
+})
