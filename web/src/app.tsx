@@ -9,7 +9,7 @@ import {
   useMantineColorScheme,
 } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
-import { useEffect, useMemo, useState } from 'react'
+import { useEffect, useMemo, useRef, useState } from 'react'
 import { Link, NavLink, Route, Routes, useLocation } from 'react-router'
 import { Boundary } from './components/Boundary'
 import { MoonIcon, SunIcon } from './components/icons'
@@ -87,7 +87,7 @@ export function App({ config }: { config: Config }) {
           </Group>
         </Container>
       </AppShell.Header>
-      <AppShell.Main>
+      <AppShell.Main tabIndex={-1}>
         <Container size="xl" p={0}>
           {user === undefined ? null : user === null ? (
             <SignIn db={db} />
@@ -109,9 +109,13 @@ function visitor(config: Config): User {
 
 function Pages() {
   const { pathname } = useLocation()
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another page begins at its top
+  const shown = useRef(pathname)
+  // Another page begins at its top, for the keyboard and for those who hear it, too.
   useEffect(() => {
+    if (shown.current === pathname) return
+    shown.current = pathname
     window.scrollTo(0, 0)
+    document.querySelector('main')?.focus({ preventScroll: true })
   }, [pathname])
   return (
     <Boundary at={pathname}>

@@ -181,5 +181,5 @@ function save(job: Job, text: string) {
   link.href = url
   link.download = `soundcheck-${job.account_number.replace(/[^\w-]+/g, '_')}-${job.started_at.slice(0, 10)}.csv`
   link.click()
-  URL.revokeObjectURL(url)
+  setTimeout(() => URL.revokeObjectURL(url), 60_000) // some browsers read it only after the click
 }
