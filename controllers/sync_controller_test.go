@@ -126,7 +126,8 @@ func TestWhoeverDoesNotLeadMirrorsNothingAndMeasures(t *testing.T) {
 			lists++
 		}
 	}
-	w.Expect(lists).To(BeNumerically("<=", 1), "the sync that was under way may have ended")
+	// It may read some pages. Who leads would have asked some fifty times meanwhile.
+	w.Expect(lists).To(BeNumerically("<=", 5), "the sync that was under way may have ended")
 }
 
 func TestAJobMadeByHandIsNeverPolled(t *testing.T) {
