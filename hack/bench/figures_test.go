@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -160,7 +161,7 @@ apiserver_request_total_of_something_else{verb="POST"} 4
 
 func TestWhatProcTells(t *testing.T) {
 	cpu, err := parseStat([]byte("4242 (a b) (c) S 17 4242 4242 0 -1 4194560 1 0 0 0 250 50 90 9 20 0 12 0 100 0 0\n"))
-	if cpu != (stat{parent: 17, used: 3 * time.Second, reaped: 990 * time.Millisecond}) || err != nil {
+	if cpu != (stat{state: "S", parent: 17, used: 3 * time.Second, reaped: 990 * time.Millisecond}) || err != nil {
 		t.Errorf("got %+v, %v", cpu, err)
 	}
 	m, err := parseStatus("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nThreads:\t3\n")
@@ -184,6 +185,30 @@ func TestWhatProcTells(t *testing.T) {
 		if broken() == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// TestTimeOfChildrenThatEndIsNotLost looks as often as it can at a process whose children do something and end, one after the other.
+func TestTimeOfChildrenThatEndIsNotLost(t *testing.T) {
+	const work = `for child in $(seq 20); do sh -c 'for step in $(seq 200000); do :; done'; done`
+	parent := exec.CommandContext(t.Context(), "sh", "-c", work)
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- parent.Wait() }()
+	for last, looks := time.Duration(0), 0; ; looks++ {
+		used, err := cpuWithChildren(parent.Process.Pid)
+		if err != nil { // it has ended
+			if err := <-ended; err != nil || last == 0 {
+				t.Errorf("%s in %d looks, %v", last, looks, err)
+			}
+			return
+		}
+		if used < last {
+			t.Fatalf("%s, and before that %s", used, last)
+		}
+		last = used
 	}
 }
 

@@ -19,17 +19,37 @@ func cpuOf(pid int) (time.Duration, error) {
 	return s.used, err
 }
 
-// cpuWithChildren is how much processor time a process, its children, and those that it had have used.
+// cpuWithChildren is how much processor time a process, its children, and those that it had have used. Where a child goes over from
+// the ones that run to the ones that have ended during the look it would count in neither or in both, so that look is taken again.
 func cpuWithChildren(pid int) (time.Duration, error) {
-	parent, err := statOf(pid)
-	if err != nil {
-		return 0, err
+	for range 100 {
+		before, err := statOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		running, settled, err := cpuOfChildren(pid)
+		if err != nil {
+			return 0, err
+		}
+		after, err := statOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		if settled && after.reaped == before.reaped {
+			return after.used + after.reaped + running, nil
+		}
 	}
+	return 0, fmt.Errorf("children of process %d end at every look at its processor time", pid)
+}
+
+// cpuOfChildren is how much processor time the children that a process has now have used. It is not settled while one is being taken
+// away: whether the process has been given that one's time already cannot be told.
+func cpuOfChildren(pid int) (sum time.Duration, settled bool, err error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0, fmt.Errorf("look for the children of process %d: %w", pid, err)
+		return 0, false, fmt.Errorf("look for the children of process %d: %w", pid, err)
 	}
-	sum := parent.used + parent.reaped
+	settled = true
 	for _, entry := range entries {
 		child, err := strconv.Atoi(entry.Name())
 		if err != nil {
@@ -37,14 +57,16 @@ func cpuWithChildren(pid int) (time.Duration, error) {
 		}
 		if s, err := statOf(child); err == nil && s.parent == pid { // an error is that of a process which has just ended
 			sum += s.used
+			settled = settled && s.state != "X"
 		}
 	}
-	return sum, nil
+	return sum, settled, nil
 }
 
-// stat is what /proc/PID/stat tells: whose child the process is, and how much processor time it has used itself, and those of its
-// children that have ended.
+// stat is what /proc/PID/stat tells: the state of the process (proc_pid_stat(5): X is dead), whose child it is, and how much processor
+// time it has used itself, and those of its children that have ended.
 type stat struct {
+	state        string
 	parent       int
 	used, reaped time.Duration
 }
@@ -70,7 +92,7 @@ func parseStat(text []byte) (stat, error) {
 			return stat{}, fmt.Errorf("read /proc/PID/stat: %w", err)
 		}
 	}
-	return stat{parent: int(n[0]), used: time.Duration(n[1]+n[2]) * tick, reaped: time.Duration(n[3]+n[4]) * tick}, nil
+	return stat{state: string(fields[0]), parent: int(n[0]), used: time.Duration(n[1]+n[2]) * tick, reaped: time.Duration(n[3]+n[4]) * tick}, nil
 }
 
 // memory is what a process takes, in bytes: now, and at most so far.
