@@ -182,14 +182,18 @@ verify-reproducible: build ## Build bin/manager again from a copy elsewhere, wit
 	(cd "$$copy/source" && GOCACHE="$$copy/cache" $(GOBUILD) -o "$$copy/manager" ./cmd); \
 	sha256sum bin/manager "$$copy/manager"; cmp bin/manager "$$copy/manager"
 
-# Each names the SHA-256 of its program, every module in it and the licences found there. The same commit gives the same. Modules
-# come from the cache: the build has filled it.
+# Each names the SHA-256 of its program, every module in it and the licences found there; page.cdx.json names the npm packages that
+# bin/console serves to browsers. The same commit gives the same. Modules come from the cache: the build has filled it.
+BOMS = manager kubectl-soundcheck console page
+
 .PHONY: sbom
-sbom: build ## Write dist/manager.cdx.json and dist/kubectl-soundcheck.cdx.json: what is in the programs, in CycloneDX.
+sbom: build build-console ## Write dist/NAME.cdx.json for manager, kubectl-soundcheck, console and page: what is in the programs, in CycloneDX.
 	@mkdir -p dist
-	@for name in manager kubectl-soundcheck; do \
+	@for name in $(filter-out page,$(BOMS)); do \
 		out=$$(GOPROXY=off $(CYCLONEDX) bin -json -std -licenses -noserial -notimestamp -version $(VERSION) -output dist/$$name.cdx.json bin/$$name 2>&1) || { echo "$$out"; exit 1; }; \
 	done
+	@$(NPM) sbom --package-lock-only --omit=dev --sbom-format=cyclonedx | \
+		sed '/^  "serialNumber": /d; /^    "timestamp": /d; s/\(soundcheck-web@\|^      "version": "\)0\.0\.0"/\1$(VERSION)"/' >../dist/page.cdx.json
 
 .PHONY: run
 run: ## Run the operator on this machine with the variables of .env, against the cluster in KUBECONFIG.
@@ -238,7 +242,7 @@ build-installer: ## Write dist/install.yaml: OVERLAY with the image IMG, in one 
 .PHONY: release
 release: export GOTOOLCHAIN = go$(shell sed -n 's/^FROM .* golang:\([0-9.]*\) .*/\1/p' Dockerfile)
 release: sbom ## Write dist/release: kubectl-soundcheck for every platform, the manifests with the image IMG, bills of materials, checksums.
-	@rm -rf dist/release && mkdir -p dist/release && cp dist/manager.cdx.json dist/kubectl-soundcheck.cdx.json dist/release
+	@rm -rf dist/release && mkdir -p dist/release && cp $(BOMS:%=dist/%.cdx.json) dist/release
 	@for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
 		export GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
 		$(GOBUILD) -o "dist/release/kubectl-soundcheck-$$GOOS-$$GOARCH$$(go env GOEXE)" ./cmd/kubectl-soundcheck; \
