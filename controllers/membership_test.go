@@ -74,8 +74,11 @@ func TestJobsAreHandedOverWithoutGapAndOverlap(t *testing.T) {
 	a := h.start("a", apiServer)
 	h.soon(time.Second, h.has(a))
 	b := h.start("b", apiServer)
+	h.Eventually(func() error { _, err := h.leaseOf("b"); return err }, patience).Should(Succeed()) // the clock stands still
+	h.Expect(b.Joined()).To(BeFalse())
 	h.covering = []*replica{a, b}
 	h.soon(5*time.Second, h.shared(a, b))
+	h.Expect(b.Joined()).To(BeTrue())
 	h.passes(time.Second)
 	h.handedOver(began, a, b)
 	lease, err := h.leaseOf("b")
@@ -197,14 +200,11 @@ func TestOneThatIsCutOffGoesOnAndJoinsAnew(t *testing.T) {
 	h.passes(time.Minute)
 	h.Expect(h.share(b, h.clock.Now())).To(Equal(mine), "it goes on with its jobs, and has no others")
 
+	mended := h.clock.Now()
 	h.Expect(link.Mend()).To(Succeed())
-	h.soon(10*time.Second, func() bool { return h.share(b, h.clock.Now()) == 0 }, "it joins anew")
-	h.Expect(b.Joined()).To(BeFalse())
-	h.soon(10*time.Second, h.shared(a, b))
-	lease, err := h.leaseOf("b")
-	h.Expect(err).NotTo(HaveOccurred())
+	h.soon(20*time.Second, h.shared(a, b), "it joins anew")
 	h.passes(time.Second)
-	h.handedOver(lease.Spec.AcquireTime.Add(-notice/2), a, b)
+	h.joinedSince(mended, b, "b", a)
 	h.Expect(h.share(b, h.clock.Now())).To(Equal(mine))
 }
 
@@ -239,9 +239,14 @@ func TestALeaseThatSomebodyRemovesIsMadeAgain(t *testing.T) {
 	h.passes(10 * time.Second)
 	lease, err := h.leaseOf("b")
 	h.Expect(err).NotTo(HaveOccurred())
+	deleted := h.clock.Now()
 	h.Expect(h.api.Delete(t.Context(), lease)).To(Succeed())
-	h.soon(5*time.Second, h.has(a))
-	h.soon(10*time.Second, h.shared(a, b))
+	h.soon(15*time.Second, func() bool {
+		now, err := h.leaseOf("b")
+		return err == nil && now.UID != lease.UID && h.shared(a, b)()
+	})
+	h.passes(time.Second)
+	h.joinedSince(deleted, b, "b", a)
 
 	// Somebody else writes into it: that is put right, and nothing else happens.
 	changes := a.changes.Load()

@@ -168,6 +168,18 @@ func (h *testbed) handedOver(since time.Time, replicas ...*replica) {
 	}
 }
 
+// joinedSince says that a process has joined after an instant, and that the other had all the jobs until then. It looks back: a machine
+// that is busy may show nothing of a state that lasts for two seconds of a clock that runs quickly.
+func (h *testbed) joinedSince(since time.Time, s *replica, identity string, other *replica) {
+	h.t.Helper()
+	lease, err := h.leaseOf(identity)
+	h.Expect(err).NotTo(HaveOccurred())
+	joined := lease.Spec.AcquireTime.Time
+	h.Expect(joined).To(BeTemporally(">", since))
+	h.Expect(h.share(s, joined.Add(-notice/2))).To(BeZero())
+	h.handedOver(joined.Add(-notice/2), s, other)
+}
+
 // through is a config for the API server that leads over a link.
 func (h *testbed) through(link *stack.Link) *rest.Config {
 	config := rest.CopyConfig(apiServer)

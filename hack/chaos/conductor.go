@@ -60,7 +60,7 @@ func (c *conductor) play(ctx context.Context) error {
 
 // begin is the start, as an episode: jobs that began before the operator have slots that nobody could measure.
 func (c *conductor) begin(ctx context.Context) error {
-	e := &episode{fault: fault{name: "start", explains: []string{operatorDown}}, began: c.began, felt: 1}
+	e := &episode{fault: fault{name: "start", explains: whileStarting}, began: c.began, felt: 1}
 	c.episodes = append(c.episodes, e)
 	if err := c.rig.wait(ctx, headStart+time.Second); err != nil {
 		return err
