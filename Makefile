@@ -59,7 +59,7 @@ test: assets ## Run all tests. TESTFLAGS are handed to go test.
 # Its $IMAGE is for the shell: make takes what it is given here as it is written.
 override E2E_BUILD := $(value E2E_BUILD)
 override E2E_LOAD := $(value E2E_LOAD)
-export E2E_BUILD E2E_LOAD E2E_IMG E2E_DEMO_IMG E2E_OVERLAY E2E_NAMESPACE E2E_KEEP CONTAINER_TOOL KUBECTL
+export E2E_BUILD E2E_LOAD E2E_IMG E2E_DEMO_IMG E2E_CONSOLE_IMG E2E_OVERLAY E2E_NAMESPACE E2E_KEEP CONTAINER_TOOL KUBECTL
 
 .PHONY: test-e2e
 test-e2e: ## Install the operator with the demo into the cluster in KUBECONFIG, try everything there, and remove it: some minutes.

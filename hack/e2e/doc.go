@@ -8,7 +8,7 @@
 //     $CONTAINER_TOOL build --target $TARGET --tag $IMAGE . To take images that are there already: true.
 //   - E2E_LOAD: the command that brings $IMAGE to where the cluster finds it, such as `kind load docker-image "$IMAGE"`, `docker
 //     push "$IMAGE"`; $ARCHIVE is the path of a file for it, if the two commands need one. Default: true.
-//   - E2E_IMG, E2E_DEMO_IMG: what the images are called. Default: the names in config/, with the tag e2e.
+//   - E2E_IMG, E2E_DEMO_IMG, E2E_CONSOLE_IMG: what the images are called. Default: the names in config/, with the tag e2e.
 //   - E2E_OVERLAY: what is installed, such as config/overlays/openshift; config/components/demo comes on top.
 //     Default: config/default.
 //   - E2E_NAMESPACE: where. It is made and removed. Default: latency-operator-e2e.

@@ -18,13 +18,14 @@ import (
 const (
 	operatorImage = "ghcr.io/soundcheck-io/latency-operator"
 	demoImage     = operatorImage + "-demo"
+	consoleImage  = operatorImage + "-console"
 	tag           = ":e2e"
 )
 
 // settings are the variables of the environment; doc.go has the list.
 type settings struct {
 	build, load        string
-	image, demo        string
+	image, demo, page  string
 	overlay, namespace string
 	kubectl            string
 	keep               bool
@@ -47,7 +48,7 @@ func readSettings(t *testing.T) settings {
 	s := settings{
 		build: variable("E2E_BUILD", variable("CONTAINER_TOOL", "docker")+` build --target "$TARGET" --tag "$IMAGE" .`),
 		load:  variable("E2E_LOAD", "true"),
-		image: variable("E2E_IMG", operatorImage+tag), demo: variable("E2E_DEMO_IMG", demoImage+tag),
+		image: variable("E2E_IMG", operatorImage+tag), demo: variable("E2E_DEMO_IMG", demoImage+tag), page: variable("E2E_CONSOLE_IMG", consoleImage+tag),
 		overlay: variable("E2E_OVERLAY", "config/default"), namespace: variable("E2E_NAMESPACE", "latency-operator-e2e"),
 		kubectl: variable("KUBECTL", "kubectl"), keep: os.Getenv("E2E_KEEP") != "",
 		root: root, dir: filepath.Join(root, "dist", "e2e"),
@@ -92,7 +93,7 @@ func (s settings) kustomize(name, resource string, components []string, patches 
 		fmt.Fprintf(&k, "- ../../../config/components/%s\n", c)
 	}
 	k.WriteString("images:\n")
-	for from, to := range map[string]string{operatorImage: s.image, demoImage: s.demo} {
+	for from, to := range map[string]string{operatorImage: s.image, demoImage: s.demo, consoleImage: s.page} {
 		name, version := cutTag(to)
 		fmt.Fprintf(&k, "- {name: %s, newName: %s, newTag: %q}\n", from, name, version)
 	}

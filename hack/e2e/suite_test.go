@@ -83,6 +83,7 @@ func TestInstallation(t *testing.T) {
 		{"Alerts", s.alerts, false},
 		{"Replicas", s.replicas, false},
 		{"Ledger", s.ledger, false},
+		{"Console", s.console, false},
 		{"Uninstall", s.uninstall, false},
 		{"SplitInstall", s.splitInstall, false},
 	} {
@@ -124,9 +125,9 @@ func (s *suite) connect(t *testing.T) {
 	t.Logf("Kubernetes %s at %s", version.GitVersion, config.Host)
 }
 
-// buildAndLoad provides both images.
+// buildAndLoad provides the images.
 func (s *suite) buildAndLoad(t *testing.T) {
-	for target, image := range map[string]string{"manager": s.image, "demo": s.demo} {
+	for target, image := range map[string]string{"manager": s.image, "demo": s.demo, "console": s.page} {
 		env := []string{"IMAGE=" + image, "TARGET=" + target, "ARCHIVE=" + s.dir + "/" + target + ".tar"}
 		for _, command := range []string{s.build, s.load} {
 			began := time.Now()
