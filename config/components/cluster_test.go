@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
@@ -136,6 +137,13 @@ func (c *cluster) may(g Gomega, t *testing.T, user string, resource authorizatio
 	}}
 	g.Expect(c.client.Create(t.Context(), review)).To(Succeed())
 	return review.Status.Allowed
+}
+
+// allows expects that a user may do something. The API server decides by what it has seen of roles and bindings, which may be a little
+// behind what it has stored.
+func (c *cluster) allows(g Gomega, t *testing.T, user string, resource authorizationv1.ResourceAttributes, message ...any) {
+	t.Helper()
+	g.Eventually(func(g Gomega) bool { return c.may(g, t, user, resource) }).WithTimeout(10*time.Second).Should(BeTrue(), message...)
 }
 
 // account is the name of a service account as a user.
