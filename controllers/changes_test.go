@@ -29,7 +29,7 @@ func TestARowThatRunsAgainIsMeasuredAgain(t *testing.T) {
 			if restart {
 				op.stop()
 			}
-			w.sql(`update jobs set status = 'running', started_at = now() - interval '57 s', completed_at = null where id = $1`, id)
+			w.sql(`update jobs set status = 'running', started_at = now() - interval '52 s', completed_at = null where id = $1`, id)
 			if restart {
 				w.operate()
 			}
@@ -56,7 +56,7 @@ func TestARowThatIsSetBackToRunningIsEndedAgain(t *testing.T) {
 
 func TestAJobThatIsExtendedJustBeforeItsEndIsNotCompleted(t *testing.T) {
 	w := newWorld(t)
-	id := w.insertJob("10.0.0.1", 57*time.Second)
+	id := w.insertJob("10.0.0.1", 52*time.Second)
 	op := w.operate(func(p *Parts) { p.SyncEvery = time.Hour })
 	w.soon(w.phase(id)).Should(Equal(v1alpha1.PhaseRunning))
 	w.sql(`update jobs set duration_minutes = 2 where id = $1`, id)

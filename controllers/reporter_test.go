@@ -74,7 +74,7 @@ func TestARunningJobShowsItsSummaryInTheApp(t *testing.T) {
 // A clock that is ahead must not end a job before its time.
 func TestAJobIsNotCompletedWhileOurClockIsAhead(t *testing.T) {
 	w := newWorld(t)
-	id := w.insertJob("10.0.0.1", 59*time.Second)
+	id := w.insertJob("10.0.0.1", 54*time.Second)
 	var ahead atomic.Int64
 	ahead.Store(int64(time.Minute))
 	w.operate(func(p *Parts) { p.Ahead = func() time.Duration { return time.Duration(ahead.Load()) } })
