@@ -45,7 +45,7 @@ help: ## Show this list.
 ##@ See it work
 
 .PHONY: demo
-demo: ## Run the whole system on this machine, without a cluster, and open its page. DEMO_FOR=60s ends it by itself.
+demo: ## Run the whole system on this machine, without a cluster, and open its page. DEMO_FOR=60s ends it by itself, DEMO_SIGN_IN=true has the page ask for a sign-in.
 	@$(MAKE) web || echo 'demo: the page could not be built; everything else works without it' >&2
 	@exec go run -ldflags '$(LDFLAGS)' ./hack/demo
 

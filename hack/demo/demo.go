@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/soundcheck-io/latency-operator/internal/stack"
+	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest"
+	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest/auth"
 )
 
 const (
@@ -81,6 +83,7 @@ func (d *demo) launch(ctx context.Context, assets string) (err error) {
 	}()
 	d.stack, err = stack.Start(ctx, stack.Options{
 		Assets: assets, Build: true, Version: version, RealPostgREST: true, Log: os.Stderr,
+		Gateway:  func(o *supabasetest.Options) { o.Users = []auth.User{technician()} },
 		Progress: func(part, where string) { ready <- fmt.Sprintf("  %-24s %s", part, where) },
 	})
 	close(ready)
@@ -113,7 +116,7 @@ func (d *demo) startOperator() (err error) {
 }
 
 func (d *demo) startPage(ctx context.Context) (err error) {
-	d.page, err = openPage(ctx, d.stack, d.opts.Page)
+	d.page, err = openPage(ctx, d.stack, &d.opts)
 	return err
 }
 

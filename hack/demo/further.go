@@ -12,6 +12,9 @@ func (d *demo) further() []string {
 	if page == "" {
 		page = "not built: run make web, which needs npm, and start the demo again"
 	}
+	if account := technician(); d.opts.SignIn && d.page != "" {
+		page += ", as " + account.Email + " with the password " + account.Password
+	}
 	return append([]string{"", "Sound Check, where jobs are started and watched: " + page, "", "To look further, in another terminal:"}, align([][]string{
 		{"  LatencyJobs", "KUBECONFIG=" + quote(s.Kubeconfig) + " " + quote(s.Kubectl) + " get latencyjobs -o wide"},
 		{"  database", "psql " + quote(s.DSN)},

@@ -21,9 +21,10 @@ var version string
 const shortest = 20 * time.Second
 
 type options struct {
-	Page string        `default:"127.0.0.1:0" placeholder:"ADDRESS" help:"Where the page of Sound Check is served; port 0 takes a free one."`
-	Open bool          `default:"true" negatable:"" help:"Open the page in a browser, where there is one."`
-	For  time.Duration `env:"DEMO_FOR" placeholder:"DURATION" help:"End after this time, such as 60s, with a summary; the exit code tells whether every sample arrived. Default: go on until Ctrl-C."`
+	Page   string        `default:"127.0.0.1:0" placeholder:"ADDRESS" help:"Where the page of Sound Check is served; port 0 takes a free one."`
+	Open   bool          `default:"true" negatable:"" help:"Open the page in a browser, where there is one."`
+	SignIn bool          `env:"DEMO_SIGN_IN" help:"Have the page ask for a sign-in, with an account that is printed."`
+	For    time.Duration `env:"DEMO_FOR" placeholder:"DURATION" help:"End after this time, such as 60s, with a summary; the exit code tells whether every sample arrived. Default: go on until Ctrl-C."`
 }
 
 // Validate is called by kong.

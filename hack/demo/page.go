@@ -18,15 +18,18 @@ import (
 	"github.com/soundcheck-io/latency-operator/internal/build"
 	"github.com/soundcheck-io/latency-operator/internal/page"
 	"github.com/soundcheck-io/latency-operator/internal/stack"
+	"github.com/soundcheck-io/latency-operator/internal/supabase/supabasetest/auth"
 	"github.com/soundcheck-io/latency-operator/web"
 )
 
-// viewerID is the user that the page of the demo acts for.
-const viewerID = "d0000000-0000-4000-8000-000000000001"
+// technician is the one user of the demo's project. The page acts for them, or has them sign in.
+func technician() auth.User {
+	return auth.User{ID: "d0000000-0000-4000-8000-000000000001", Email: "ann@example.com", Password: "sound-check"}
+}
 
-// openPage serves the page of Sound Check, as cmd/console does, for one user whom everybody on this machine is. It returns where; nothing
-// where the page was not built.
-func openPage(ctx context.Context, s *stack.Stack, address string) (url string, err error) {
+// openPage serves the page of Sound Check, as cmd/console does, for one user whom everybody on this machine is, or who has to sign in. It
+// returns where; nothing where the page was not built.
+func openPage(ctx context.Context, s *stack.Stack, opts *options) (url string, err error) {
 	files, err := web.Files()
 	if errors.Is(err, web.ErrNotBuilt) {
 		return "", nil
@@ -34,14 +37,18 @@ func openPage(ctx context.Context, s *stack.Stack, address string) (url string, 
 	if err != nil {
 		return "", err
 	}
-	handler, err := page.New(files, page.Config{
-		SupabaseURL: s.Gateway.URL(), PublishableKey: s.Gateway.PublishableKey(), SignIn: page.SignInToken, Version: build.Version(version),
-		AccessToken: s.Gateway.Token(map[string]any{"role": "authenticated", "sub": viewerID, "exp": time.Now().AddDate(0, 0, 7).Unix()}),
-	})
+	config := page.Config{
+		SupabaseURL: s.Gateway.URL(), PublishableKey: s.Gateway.PublishableKey(), SignIn: page.SignInSupabase, Version: build.Version(version),
+	}
+	if !opts.SignIn {
+		config.SignIn = page.SignInToken
+		config.AccessToken = s.Gateway.Token(map[string]any{"role": "authenticated", "sub": technician().ID, "exp": time.Now().AddDate(0, 0, 7).Unix()})
+	}
+	handler, err := page.New(files, config)
 	if err != nil {
 		return "", err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", opts.Page)
 	if err != nil {
 		return "", fmt.Errorf("serve the page: %w", err)
 	}

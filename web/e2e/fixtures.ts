@@ -1,3 +1,4 @@
+import AxeBuilder from '@axe-core/playwright'
 import { test as base, expect, type Page } from '@playwright/test'
 import { createClient, type SupabaseClient } from '@supabase/supabase-js'
 import type { Config } from '../src/config'
@@ -27,6 +28,14 @@ export const test = base.extend<{ db: SupabaseClient; clean: undefined }>({
 })
 
 export { expect }
+
+/** Looks with axe whether everybody can use what is shown. */
+export async function checkUsable(page: Page) {
+  const { violations } = await new AxeBuilder({ page })
+    .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'])
+    .analyze()
+  expect(violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target.join(' ')).join('; ')}`)).toEqual([])
+}
 
 /** Fills the form in and starts the job; gives its id when its page is there. */
 export async function startJob(
