@@ -195,6 +195,11 @@ async function loadUndated(db: SupabaseClient, job: Job, since: number | null, s
   }
 }
 
+/**
+ * Reads all gaps, also to look for news: no row says when it was written, and what is new need not be at the end. A gap takes the place of
+ * another that begins where it does, be it longer or shorter, and a replica that comes back writes those that it still held of slots about
+ * which another replica has decided since.
+ */
 async function loadGaps(db: SupabaseClient, id: string, signal: AbortSignal): Promise<Gap[]> {
   const out: Gap[] = []
   for (let after: string | null = null; ; ) {
