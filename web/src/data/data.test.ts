@@ -3,7 +3,7 @@ import { dueText } from '../job'
 import { queryOf, rangeText } from '../pages/JobList'
 import type { Gap, Sample } from '../statistics/outcomes'
 import { searchFilter } from './jobs'
-import { firstOpen, isLast } from './outcomes'
+import { firstOpen, isLast, openBefore } from './outcomes'
 
 test('a search is for accounts and addresses, and means what was typed', () => {
   expect(searchFilter('  ')).toBeNull()
@@ -68,9 +68,25 @@ describe('what is new is looked for from the first slot without an outcome', () 
     ['a hole that is long ago', due(0, ...range(2, 900)), [], 900],
     ['a hole within the last 500 slots', due(...range(0, 399), ...range(401, 900)), [], 400],
   ])('%s', (_, samples, gaps, want) => {
-    expect(firstOpen(grid, { samples, gaps, undated: 0 })).toBe(1000 + want * 10_000)
+    expect(firstOpen(grid, { samples, gaps })).toBe(1000 + want * 10_000)
   })
   test('nothing yet', () => {
-    expect(firstOpen(grid, { samples: [], gaps: [], undated: 0 })).toBe(Number.NEGATIVE_INFINITY)
+    expect(firstOpen(grid, { samples: [], gaps: [] })).toBe(Number.NEGATIVE_INFINITY)
+  })
+  test.each<[string, Sample[], Gap[], number, [number, number] | null]>([
+    ['nothing yet', [], [], 0, null],
+    ['all there', due(...range(0, 3000)), [], 0, null],
+    ['what is looked at anyway', due(...range(0, 2499), 3000), [], 0, null],
+    ['a little before that', due(...range(0, 2498), 3000), [], 0, [2499, 2499]],
+    ['a hole', due(...range(0, 99), ...range(200, 3000)), [], 0, [100, 199]],
+    ['several', due(...range(0, 99), ...range(101, 199), ...range(300, 3000)), [], 0, [100, 299]],
+    ['two that are far apart', due(...range(0, 99), ...range(101, 1099), ...range(1101, 3000)), [], 0, [100, 100]],
+    ['what comes next', due(...range(0, 99), ...range(101, 1099), ...range(1101, 3000)), [], 101, [1100, 1100]],
+    ['nothing further', due(...range(0, 99), ...range(101, 3000)), [], 101, null],
+    ['more than a request reads', due(0, 3000), [], 0, [1, 1000]],
+    ['a gap', due(...range(0, 99), ...range(200, 3000)), [gap(100, 199)], 0, null],
+    ['the rest of a gap', due(...range(0, 99), ...range(200, 3000)), [gap(100, 149)], 0, [150, 199]],
+  ])('long before: %s', (_, samples, gaps, from, want) => {
+    expect(openBefore(grid, { samples, gaps }, from)).toEqual(want && { first: want[0], last: want[1] })
   })
 })

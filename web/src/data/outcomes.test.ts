@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { createClient } from '@supabase/supabase-js'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { instantOf, type Job } from '../job'
-import { loadAll } from './outcomes'
+import { loadAll, loadNew, type Outcomes } from './outcomes'
 
 const start = Date.parse('2026-01-01T00:00:00Z')
 const text = (at: number): string => `${new Date(at).toISOString().slice(0, 19)}.123456+00:00`
@@ -40,6 +40,21 @@ beforeAll(() => once(server.listen(0, '127.0.0.1'), 'listening'))
 afterAll(() => server.close())
 
 const day = Array.from({ length: 8640 }, (_, k) => text(start + k * 10_000))
+const read = () => {
+  const db = createClient(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 'key')
+  const job = { id: 'x', started_at: text(start), cadence_seconds: 10, duration_minutes: 1440 } as Job
+  const { signal } = new AbortController()
+  return {
+    all: () => loadAll(db, job, signal, () => {}),
+    news: (known: Outcomes) => loadNew(db, job, known, signal),
+  }
+}
+const stored = (due: string[], most = 1000, failing = 0) => {
+  Object.assign(has, { due, at: due.map(instantOf), most, failing })
+  asked = 0
+}
+const timesOf = (outcomes: Outcomes) => outcomes.samples.map((s) => s.at).join()
+
 test.each<[string, string[], number, number, number]>([
   ['a database that cuts off sooner', day, 300, 0, 40], // first: what a project cuts off at is remembered
   ['a request for each thousand', day, 1000, 0, 10],
@@ -48,11 +63,40 @@ test.each<[string, string[], number, number, number]>([
   ['samples off the grid', day.flatMap((due) => [due, due.replace('.123456', '.9')]), 1000, 0, 30],
   ['nothing', [], 1000, 0, 9],
 ])('all samples are read, in few requests: %s', async (_, due, most, failing, requests) => {
-  Object.assign(has, { due, at: due.map(instantOf), most, failing })
-  asked = 0
-  const db = createClient(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 'key')
-  const job = { id: 'x', started_at: text(start), cadence_seconds: 10, duration_minutes: 1440 } as Job
-  const { samples } = await loadAll(db, job, new AbortController().signal, () => {})
-  expect(samples.map((s) => s.at).join()).toBe(has.at.join())
+  stored(due, most, failing)
+  expect(timesOf(await read().all())).toBe(has.at.join())
   expect(asked).toBeLessThanOrEqual(requests)
+})
+
+const without = (due: string[], ...missing: [number, number][]) =>
+  due.filter((_, k) => !missing.some(([first, last]) => k >= first && k <= last))
+test.each<[string, [number, number][], [number, number][], number, number]>([
+  ['an hour', [[4000, 4359]], [], 1, 2],
+  ['a third of the day', [[1000, 3999]], [], 1, 4],
+  [
+    'two stretches',
+    [
+      [10, 19],
+      [5000, 5099],
+    ],
+    [],
+    1,
+    3,
+  ],
+  ['beside one that never comes', [[5000, 5099]], [[10, 10]], 2, 5],
+])('samples that come long after others are read: %s', async (_, late, never, looks, requests) => {
+  const { all, news } = read()
+  stored(without(day, ...late, ...never))
+  let known = await all()
+  asked = 0
+  for (let look = 0; look < 3; look++) known = await news(known) // nothing comes yet
+  expect(asked).toBe(6) // at each look one request for what is newest, and one for a stretch
+  expect(timesOf(known)).toBe(has.at.join())
+  stored(without(day, ...never))
+  for (let look = 0; look < looks; look++) known = await news(known)
+  expect(timesOf(known)).toBe(has.at.join())
+  expect(asked).toBe(requests)
+  asked = 0
+  await news(known)
+  expect(asked).toBe(1 + never.length)
 })

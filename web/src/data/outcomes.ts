@@ -12,12 +12,14 @@ export interface Outcomes {
   gaps: Gap[]
   /** Samples that do not say when they were due, which other writers leave out; they are among `samples` too. */
   undated: number
+  /** The slot from which on samples are looked for next that come very late. */
+  turn: number
 }
 
-export const nothing: Outcomes = { samples: [], gaps: [], undated: 0 }
+type Known = Pick<Outcomes, 'samples' | 'gaps'>
 
 /** When the newest slot with an outcome was due; null without any. */
-export function newestOf({ samples, gaps }: Outcomes): number | null {
+export function newestOf({ samples, gaps }: Known): number | null {
   const newest = gaps.reduce((at, gap) => Math.max(at, gap.to), samples.at(-1)?.at ?? Number.NEGATIVE_INFINITY)
   return newest === Number.NEGATIVE_INFINITY ? null : newest
 }
@@ -62,7 +64,7 @@ export async function loadAll(
     loadUndated(db, job, null, signal),
     loadGaps(db, job.id, signal),
   ])
-  return { samples: undated.length === 0 ? samples : merge(undated, samples), gaps, undated: undated.length }
+  return { samples: undated.length === 0 ? samples : merge(undated, samples), gaps, undated: undated.length, turn: 0 }
 }
 
 /** Reads what came since, given all that was there before. */
@@ -77,28 +79,75 @@ export async function loadNew(db: SupabaseClient, job: Job, known: Outcomes, sig
     loadGaps(db, job.id, signal),
   ])
   const samples = merge(known.samples, merge(undated, fresh))
-  return { samples, gaps, undated: known.undated + undated.length }
+  const late = await loadLate(db, job, { samples, gaps }, known.turn, signal)
+  return { ...late, gaps, undated: known.undated + undated.length }
+}
+
+/**
+ * Reads samples that came later than `loadNew` looks back, as they do from a replica of the operator that was cut off: one stretch with open
+ * slots at each look, all of them in turn, and the next one at once as long as there are samples in them.
+ */
+async function loadLate(
+  db: SupabaseClient,
+  job: Job,
+  { samples, gaps }: Known,
+  turn: number,
+  signal: AbortSignal,
+): Promise<{ samples: Sample[]; turn: number }> {
+  const grid = gridOf(job)
+  for (;;) {
+    const stretch = openBefore(grid, { samples, gaps }, turn) ?? openBefore(grid, { samples, gaps }, 0)
+    if (!stretch) return { samples, turn: 0 }
+    const until = dueText(job.started_at, stretch.last * job.cadence_seconds)
+    const late = await pages(db, job.id, { from: dueOf(grid, stretch.first), until }, signal)
+    const before = samples.length
+    samples = merge(samples, late)
+    turn = stretch.last + 1
+    if (samples.length === before) return { samples, turn }
+  }
 }
 
 /**
  * When the first slot was due that has no outcome yet, in milliseconds since 1970: what is new was due then or later, also samples that
  * come late. At most `lookBack` slots before the newest sample.
  */
-export function firstOpen(grid: Grid, known: Outcomes): number {
+export function firstOpen(grid: Grid, known: Known): number {
   const newest = known.samples.at(-1)
   if (!newest) return Number.NEGATIVE_INFINITY
-  const gaps = known.gaps.toSorted((a, b) => a.from - b.from)
-  const earliest = Math.max(0, slotAt(grid, newest.at) - lookBack)
-  let next = 0
-  for (let k = earliest, i = lowerBound(known.samples, dueOf(grid, earliest) - 1); dueOf(grid, k) < newest.at; k++) {
-    const due = dueOf(grid, k)
-    for (let s = known.samples[i]; s !== undefined && s.at < due - 1; s = known.samples[i]) i++
-    if (Math.abs((known.samples[i]?.at ?? 0) - due) <= 1) continue
-    while ((gaps[next]?.to ?? Number.POSITIVE_INFINITY) < due - 1) next++
-    if ((gaps[next]?.from ?? Number.POSITIVE_INFINITY) <= due + 1) continue
-    return due
+  const last = slotAt(grid, newest.at)
+  const open = openSlots(grid, known, Math.max(0, last - lookBack), last + 1).next()
+  return open.done ? newest.at : dueOf(grid, open.value)
+}
+
+/**
+ * The first and the last open slot of a stretch that a request can read: from slot `from` on, and before those that `firstOpen` looks at.
+ * Null where there is none.
+ */
+export function openBefore(grid: Grid, known: Known, from: number): { first: number; last: number } | null {
+  const newest = known.samples.at(-1)
+  const end = newest ? slotAt(grid, newest.at) - lookBack : 0
+  let first: number | undefined
+  let last = 0
+  for (const k of openSlots(grid, known, from, end)) {
+    first ??= k
+    if (k >= first + pageSize) break
+    last = k
   }
-  return newest.at
+  return first === undefined ? null : { first, last }
+}
+
+/** The numbers of the slots from one to before another that have neither a sample nor a gap. */
+function* openSlots(grid: Grid, { samples, gaps }: Known, from: number, before: number): Generator<number, void> {
+  const sorted = gaps.toSorted((a, b) => a.from - b.from)
+  let next = 0
+  for (let k = from, i = lowerBound(samples, dueOf(grid, from) - 1); k < before; k++) {
+    const due = dueOf(grid, k)
+    for (let s = samples[i]; s !== undefined && s.at < due - 1; s = samples[i]) i++
+    if (Math.abs((samples[i]?.at ?? 0) - due) <= 1) continue
+    while ((sorted[next]?.to ?? Number.POSITIVE_INFINITY) < due - 1) next++
+    if ((sorted[next]?.from ?? Number.POSITIVE_INFINITY) <= due + 1) continue
+    yield k
+  }
 }
 
 /** Reads the samples that say when they were due, several stretches of a thousand slots at once. */
