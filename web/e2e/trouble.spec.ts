@@ -149,6 +149,41 @@ test('a running job that gets no samples says where to look', async ({ page, db 
   await db.from('jobs').update({ status: 'cancelled' }).eq('id', id)
 })
 
+test('the verdict, the figures and the chart have the times of one zone, which is named', async ({ page, db }) => {
+  const id = await startJob(page, { account: account('zone'), cadence: 10, minutes: 60 })
+  await db.from('jobs').update({ status: 'cancelled' }).eq('id', id)
+  const job = {
+    ...(await rowOf(db, id)),
+    started_at: '2026-11-29T08:00:00+00:00',
+    completed_at: '2026-11-29T08:05:00+00:00',
+  }
+  const samples = Array.from({ length: 30 }, (_, k) => {
+    const due = new Date(Date.UTC(2026, 10, 29, 8, 0, 10 * k)).toISOString()
+    const missed = k >= 12 && k < 18
+    return {
+      scheduled_at: due,
+      recorded_at: due,
+      status: missed ? 'missed' : 'success',
+      rtt_ms: missed ? null : 12,
+      jitter_ms: null,
+    }
+  })
+  const headers = { 'access-control-allow-origin': '*' }
+  await page.route('**/rest/v1/samples*', (route) =>
+    route.fulfill({ json: route.request().url().includes('scheduled_at=not.is.null') ? samples : [], headers }),
+  )
+  await page.route('**/rest/v1/jobs?*', (route) => route.fulfill({ json: [job], headers }))
+  await page.reload()
+  const from = 'Nov 29, 2026, 1:02:00 AM' // 8:02 UTC in Phoenix, where the browser is
+  await expect(page.getByText(`The device was silent once, for 1m from ${from} on.`)).toBeVisible()
+  await expect(page.getByText(`1m, 6 missed, from ${from}`)).toBeVisible()
+  await expect(page.getByText('Times are those of America/Phoenix, as in this browser.')).toBeVisible()
+  await page.getByRole('img', { name: /from Nov 29, 2026, 1:00:00 AM to Nov 29, 2026, 1:0/ }).focus()
+  await page.keyboard.press('Home')
+  await expect(page.locator('output')).toHaveText('Nov 29, 2026, 1:00:00 AM: answered in 12.0 ms.')
+  await expect(page.getByText('UTC')).toHaveCount(0)
+})
+
 test('slots of a job that is over, of which nobody knows anything, are not called on their way', async ({
   page,
   db,

@@ -33,7 +33,7 @@ export function Figures({ job, outcomes, asOf }: { job: Job; outcomes: Outcomes;
   ] as const
   return (
     <section aria-label="Figures" className="panel">
-      <p className="verdict">{says(s)}</p>
+      <p className="verdict">{says(s, timeText)}</p>
       <div className="figures">
         <dl>
           {rows.map(([name, value, kind]) => (

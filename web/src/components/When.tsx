@@ -9,6 +9,9 @@ const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'short', timeStyle: 
 export const timeText = (at: number): string => (Number.isNaN(at) ? '–' : full.format(at))
 export const clockText = (at: number): string => (Number.isNaN(at) ? '–' : clock.format(at))
 
+/** Whose time that is, such as America/Phoenix. */
+export const zone = (): string => full.resolvedOptions().timeZone
+
 /** A day and a time in short. */
 export const When = ({ at }: { at: number }) =>
   Number.isNaN(at) ? (

@@ -11,7 +11,7 @@ import { Notice } from '../components/Notice'
 import { useNow } from '../components/now'
 import { ModeBadge, StatusBadge } from '../components/Status'
 import { useTitle } from '../components/title'
-import { Ago, clockText, timeText } from '../components/When'
+import { Ago, clockText, timeText, zone } from '../components/When'
 import { csvOf } from '../csv'
 import { getJob } from '../data/jobs'
 import { loadPollers, pollerGone } from '../data/pollers'
@@ -150,7 +150,7 @@ function Loaded({ job, rowError, rowAsOf }: { job: Job; rowError: unknown; rowAs
             {realtime ? 'Live by Realtime.' : 'Live: looks for news every few seconds.'}{' '}
           </>
         )}
-        {real ? path : 'These samples were made up by a browser.'}
+        {real ? path : 'These samples were made up by a browser.'} Times are those of {zone()}, as in this browser.
       </p>
     </>
   )

@@ -7,6 +7,9 @@ import { duration, ms, percent } from './words'
 
 const start = Date.parse('2026-11-23T10:00:00.123Z') + 0.456
 
+/** An instant as internal/report writes it. */
+const utc = (at: number) => `${new Date(at).toISOString().slice(0, 19).replace('T', ' ')} UTC`
+
 /** cases.json spells the fields of a spread as Go does. */
 const spread = (s: Record<string, number> | null) =>
   s && Object.fromEntries(Object.entries(s).map(([name, value]) => [name.toLowerCase(), value]))
@@ -43,7 +46,7 @@ describe('the figures and sentences are those of internal/report', () => {
       outage: s.outage && { ...s.outage, from: s.outage.from - start, to: s.outage.to - start },
       outages: s.outages,
       verdict: verdict(s),
-      says: says(s),
+      says: says(s, utc),
     }
     const want = {
       ...c.want,

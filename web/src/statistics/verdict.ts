@@ -1,6 +1,6 @@
 import type { Sample } from './outcomes'
 import { errorsOf, lossOf, outageAfter, type Statistics, samplesOf, slotsOf } from './statistics'
-import { counted, duration, ms, of, utc } from './words'
+import { counted, duration, ms, of } from './words'
 
 export type Verdict =
   | 'NothingMeasured'
@@ -32,9 +32,12 @@ export function verdict(s: Statistics): Verdict {
 export const path =
   "This is the path from the poller to the modem's management address, not the customer's own traffic."
 
-/** Puts the verdict into sentences: what the device did, then what could not be measured, then what was not. */
-export function says(s: Statistics): string {
-  const parts = [aboutDevice(s)]
+/**
+ * Puts the verdict into sentences: what the device did, then what could not be measured, then what was not. `timeText` writes an instant
+ * as what stands beside them does.
+ */
+export function says(s: Statistics, timeText: (at: number) => string): string {
+  const parts = [aboutDevice(s, timeText)]
   if ((errorsOf(s) ?? 0) >= notableShare && verdict(s) !== 'MeasuringFailed') {
     parts.push(`Measuring failed in ${of(s.systemError, samplesOf(s), 'polls')}; that says nothing about the device.`)
   }
@@ -44,7 +47,7 @@ export function says(s: Statistics): string {
   return parts.join(' ')
 }
 
-function aboutDevice(s: Statistics): string {
+function aboutDevice(s: Statistics, timeText: (at: number) => string): string {
   const judged = s.success + s.missed
   switch (verdict(s)) {
     case 'NothingMeasured':
@@ -58,7 +61,7 @@ function aboutDevice(s: Statistics): string {
     case 'DeviceSilent':
       return `The device answered none of ${counted(judged, 'poll')}.`
     case 'DeviceDropped':
-      return `The device was silent ${times(s.outages)}${s.outages === 1 ? ',' : ', the longest time'} for ${duration(s.outage?.lasted ?? 0)} from ${utc(s.outage?.from ?? 0)} on. It missed ${of(s.missed, judged, 'polls')}.`
+      return `The device was silent ${times(s.outages)}${s.outages === 1 ? ',' : ', the longest time'} for ${duration(s.outage?.lasted ?? 0)} from ${timeText(s.outage?.from ?? 0)} on. It missed ${of(s.missed, judged, 'polls')}.`
     case 'Lossy':
       return `The device answers, and loses packets: it missed ${of(s.missed, judged, 'polls')}, never ${outageAfter} in a row.`
     default:

@@ -29,9 +29,6 @@ export function duration(ms: number): string {
 /** A number of things: 1 slot, 2 slots. */
 export const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`
 
-/** An instant as the reports of kubectl soundcheck have it. */
-export const utc = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`
-
 /** A value in milliseconds with three digits that matter: 0.42 ms, 12.3 ms, 135 ms. */
 export function ms(value: number | null | undefined): string {
   if (value === null || value === undefined) return '–'
