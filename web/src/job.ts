@@ -3,6 +3,10 @@ import type { Grid } from './schedule'
 export type JobStatus = 'running' | 'completed' | 'cancelled' | 'failed'
 export type Mode = 'simulated' | 'real_polling'
 
+/** What the modes are called, in the order in which they are offered. */
+export const modeText: Record<Mode, string> = { simulated: 'Simulated', real_polling: 'Real polling' }
+export const modes = Object.keys(modeText) as Mode[]
+
 /** A row of `jobs`, as the page reads it. Times are ISO texts with microseconds. */
 export interface Job {
   id: string

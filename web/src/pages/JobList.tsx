@@ -12,7 +12,7 @@ import { clockText, When } from '../components/When'
 import { listJobs, pageSize, type Query, type SortColumn, sortable } from '../data/jobs'
 import { useAccess } from '../database'
 import { sentenceOfReading } from '../errors'
-import { instantOf, type Job, type JobStatus, type Mode, troubleOf } from '../job'
+import { instantOf, type Job, type JobStatus, type Mode, modes, modeText, troubleOf } from '../job'
 import { ms } from '../statistics/words'
 
 const refreshEvery = 5000
@@ -78,10 +78,7 @@ export function JobList() {
         />
         <Select
           label="Mode"
-          data={[
-            { value: 'simulated', label: 'Simulated' },
-            { value: 'real_polling', label: 'Real polling' },
-          ]}
+          data={modes.map((value) => ({ value, label: modeText[value] }))}
           placeholder="All"
           clearable
           clearButtonProps={{ 'aria-label': 'All modes' }}
@@ -240,7 +237,7 @@ export function queryOf(params: URLSearchParams): Query {
   return {
     search: params.get('search') ?? '',
     status: one<JobStatus>('status', ['running', 'completed', 'cancelled', 'failed']),
-    mode: one<Mode>('mode', ['simulated', 'real_polling']),
+    mode: one<Mode>('mode', modes),
     sort,
     descending: (params.get('order') ?? (params.has('sort') ? 'asc' : 'desc')) === 'desc',
     page: Math.max(0, (Number.parseInt(params.get('page') ?? '1', 10) || 1) - 1),

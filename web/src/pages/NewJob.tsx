@@ -8,22 +8,16 @@ import { useTitle } from '../components/title'
 import { createJob, earlierTry } from '../data/jobs'
 import { useAccess } from '../database'
 import { Failure, sentenceOf } from '../errors'
-import type { Mode } from '../job'
+import { type Mode, modes, modeText } from '../job'
 import { emptyJob, type NewJob, rules } from '../newjob'
 import { duration } from '../statistics/words'
 
-const modes: { mode: Mode; name: string; does: string }[] = [
-  {
-    mode: 'simulated',
-    name: 'Simulated',
-    does: 'This browser makes samples up, to try Sound Check without a modem. Nothing is measured. It goes on while one of your pages is open, and catches up when you come back.',
-  },
-  {
-    mode: 'real_polling',
-    name: 'Real polling',
-    does: 'The poller in the company network measures the modem at each cadence until the job ends, whether or not this page is open.',
-  },
-]
+const does: Record<Mode, string> = {
+  simulated:
+    'This browser makes samples up, to try Sound Check without a modem. Nothing is measured. It goes on while one of your pages is open, and catches up when you come back.',
+  real_polling:
+    'The poller in the company network measures the modem at each cadence until the job ends, whether or not this page is open.',
+}
 
 const draftKey = 'soundcheck-new-job'
 
@@ -72,8 +66,8 @@ export function NewJobPage() {
           </Title>
           <Radio.Group label="Monitoring mode" {...form.getInputProps('mode')}>
             <Stack gap="xs" mt={4}>
-              {modes.map(({ mode, name, does }) => (
-                <Radio key={mode} value={mode} label={name} description={does} />
+              {modes.map((mode) => (
+                <Radio key={mode} value={mode} label={modeText[mode]} description={does[mode]} />
               ))}
             </Stack>
           </Radio.Group>
