@@ -94,7 +94,8 @@ test('with Realtime a job whose schedule changes goes on', async ({ page, db }) 
     mode: 'Real polling',
   })
   await expect(page.getByText('Live by Realtime.')).toBeVisible()
-  await page.route('**/rest/v1/jobs?*', async (route) => {
+  // Only this job: its page simulates those of the other tests, too.
+  await page.route(`**/rest/v1/jobs?*id=eq.${id}*`, async (route) => {
     if (route.request().method() !== 'GET') return route.continue()
     const answer = await route.fetch()
     const rows = (await answer.json()) as object[]
