@@ -15,7 +15,6 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 const (
@@ -43,9 +42,16 @@ func (s *suite) console(t *testing.T) {
 		g.Expect(v.Projected).To(BeNil(), "the page's pod has a token for the API server")
 	}
 
+	// The Service leads there. What stands between rewrites pages, so these are read without it.
+	g.Eventually(func() (string, error) {
+		health, err := s.kube.CoreV1().RESTClient().Get().Namespace(s.namespace).Resource("services").Name(consoleName + ":http").SubResource("proxy").
+			Suffix("healthz").DoRaw(ctx)
+		return string(health), err
+	}).WithTimeout(patience).WithPolling(interval).Should(Equal("ok\n"))
+	port := int(pod.Spec.Containers[0].Ports[0].ContainerPort)
 	page := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return s.dial(ctx, pod.Name, s.consolePort(t))
+			return s.dial(ctx, pod.Name, port)
 		},
 		DisableKeepAlives: true,
 	}}
@@ -72,27 +78,6 @@ func (s *suite) waitsFor(ctx context.Context, selector string) (string, error) {
 		}
 	}
 	return "", nil
-}
-
-// consolePort is where the Service leads to.
-func (s *suite) consolePort(t *testing.T) int {
-	t.Helper()
-	service, err := s.kube.CoreV1().Services(s.namespace).Get(t.Context(), consoleName, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pod := s.onePod(t, consoleSelector)
-	target := service.Spec.Ports[0].TargetPort
-	if target.Type == intstr.Int {
-		return target.IntValue()
-	}
-	for _, p := range pod.Spec.Containers[0].Ports {
-		if p.Name == target.StrVal {
-			return int(p.ContainerPort)
-		}
-	}
-	t.Fatalf("the Service leads to the port %s, which the pod does not have", target.String())
-	return 0
 }
 
 // get reads a path that has to be there.
