@@ -92,7 +92,7 @@ test('a job is cancelled after a question, and its samples stay', async ({ page,
 test('a silent device is told from loss, in words and in the list', async ({ page }) => {
   const name = account('silent')
   await startJob(page, { account: name, ip: '10.20.0.3', cadence: 1, minutes: 60, mode: 'Real polling' })
-  await expect(page.getByText(/^The device answered none of 2\d polls\./)).toBeVisible({ timeout: 50_000 })
+  await expect(page.getByText(/^The device answered none of [2-9]\d polls\./)).toBeVisible({ timeout: 50_000 })
   await expect(page.getByText(/(\d+) of \1 polls \(100\.00%\)/)).toHaveClass('high')
   await page.goto(`/?search=${name}`)
   await expect(page.getByText('100.00% (high)')).toBeVisible({ timeout: 40_000 })

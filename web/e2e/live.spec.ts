@@ -45,6 +45,11 @@ test('with Realtime a sample is shown when it is written', async ({ page, db }) 
     mode: 'Real polling',
   })
   await expect(page.getByText('Live by Realtime.')).toBeVisible()
+  await expect
+    .poll(async () => (await db.from('samples').select('id').eq('job_id', id).limit(1)).data?.length, {
+      timeout: 30_000,
+    })
+    .toBe(1)
   const asked = page.waitForRequest(/\/rest\/v1\/samples/)
   announce.sample()
   await asked // within seconds, where without it would be half a minute
