@@ -96,7 +96,8 @@ async function loadLate(
 ): Promise<{ samples: Sample[]; turn: number }> {
   const grid = gridOf(job)
   for (;;) {
-    const stretch = openBefore(grid, { samples, gaps }, turn) ?? openBefore(grid, { samples, gaps }, 0)
+    const stretch =
+      openBefore(grid, { samples, gaps }, turn) ?? (turn > 0 ? openBefore(grid, { samples, gaps }, 0) : null)
     if (!stretch) return { samples, turn: 0 }
     const until = dueText(job.started_at, stretch.last * job.cadence_seconds)
     const late = await pages(db, job.id, { from: dueOf(grid, stretch.first), until }, signal)
