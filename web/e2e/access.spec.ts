@@ -1,5 +1,5 @@
 import type { Locator } from '@playwright/test'
-import { account, checkUsable, expect, startJob, test } from './fixtures'
+import { account, checkUsable, expect, real, startJob, test } from './fixtures'
 
 for (const colorScheme of ['light', 'dark'] as const) {
   for (const [size, viewport] of [
@@ -16,13 +16,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await page.goto('/?search=nobody-has-this')
       await expect(page.getByText('No job is like that.')).toBeVisible()
       await checkUsable(page)
-      const id = await startJob(page, {
-        account: account('axe'),
-        ip: '10.20.0.2',
-        cadence: 1,
-        minutes: 60,
-        mode: 'Real polling',
-      })
+      const id = await startJob(page, { ...real, account: account('axe'), ip: '10.20.0.2' })
       await expect(page.getByRole('listitem').filter({ hasText: 'no answer' }).first()).toBeVisible({ timeout: 40_000 })
       await checkUsable(page)
       expect(
@@ -94,13 +88,7 @@ test('a job is started and read with the keyboard alone', async ({ page, db }) =
 })
 
 test('a stretch of time is seen closer', async ({ page, db }) => {
-  const id = await startJob(page, {
-    account: account('closer'),
-    ip: '10.20.0.1',
-    cadence: 1,
-    minutes: 60,
-    mode: 'Real polling',
-  })
+  const id = await startJob(page, { ...real, account: account('closer') })
   await expect(page.getByRole('listitem').filter({ hasText: 'answered in' })).toHaveCount(12, { timeout: 30_000 })
   const box = await page.locator('.u-over').boundingBox()
   if (!box) throw new Error('no chart')

@@ -37,6 +37,9 @@ export async function checkUsable(page: Page) {
   expect(violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target.join(' ')).join('; ')}`)).toEqual([])
 }
 
+/** A job that the operator polls once a second, until the test is over. Its device answers. */
+export const real = { ip: '10.20.0.1', cadence: 1, minutes: 60, mode: 'Real polling' }
+
 /** Fills the form in and starts the job; gives its id when its page is there. */
 export async function startJob(
   page: Page,

@@ -1,7 +1,7 @@
 import { gridOf } from '../src/job'
 import { dueOf, slotsOf } from '../src/schedule'
 import { sampleOf } from '../src/simulator/simulator'
-import { account, expect, exported, rowOf, startJob, test } from './fixtures'
+import { account, expect, exported, real, rowOf, startJob, test } from './fixtures'
 
 // Whole jobs take a minute, which is the shortest that there are: these run beside all others.
 
@@ -67,13 +67,7 @@ test('a simulated job goes on after a reload, is completed, and is never touched
 })
 
 test('a job is cancelled after a question, and its samples stay', async ({ page, db }) => {
-  const id = await startJob(page, {
-    account: account('cancelled'),
-    ip: '10.20.0.1',
-    cadence: 1,
-    minutes: 60,
-    mode: 'Real polling',
-  })
+  const id = await startJob(page, { ...real, account: account('cancelled') })
   await expect(page.getByRole('list').filter({ hasText: 'answered in' })).toBeVisible()
   await page.getByRole('button', { name: 'Cancel job' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Let it run' }).click()
@@ -91,7 +85,7 @@ test('a job is cancelled after a question, and its samples stay', async ({ page,
 
 test('a silent device is told from loss, in words and in the list', async ({ page }) => {
   const name = account('silent')
-  await startJob(page, { account: name, ip: '10.20.0.3', cadence: 1, minutes: 60, mode: 'Real polling' })
+  await startJob(page, { ...real, account: name, ip: '10.20.0.3' })
   await expect(page.getByText(/^The device answered none of [2-9]\d polls\./)).toBeVisible({ timeout: 50_000 })
   await expect(page.getByText(/(\d+) of \1 polls \(100\.00%\)/)).toHaveClass('high')
   await page.goto(`/?search=${name}`)

@@ -1,5 +1,5 @@
 import type { Page } from '@playwright/test'
-import { account, expect, startJob, test } from './fixtures'
+import { account, expect, real, startJob, test } from './fixtures'
 
 type Announce = { joined: number; sample: () => void }
 
@@ -37,13 +37,7 @@ async function withRealtime(page: Page, status: 'ok' | 'error'): Promise<Announc
 
 test('with Realtime a sample is shown when it is written', async ({ page, db }) => {
   const announce = await withRealtime(page, 'ok')
-  const id = await startJob(page, {
-    account: account('realtime'),
-    ip: '10.20.0.1',
-    cadence: 1,
-    minutes: 60,
-    mode: 'Real polling',
-  })
+  const id = await startJob(page, { ...real, account: account('realtime') })
   await expect(page.getByText('Live by Realtime.')).toBeVisible()
   await expect
     .poll(async () => (await db.from('samples').select('id').eq('job_id', id).limit(1)).data?.length, {
@@ -58,13 +52,7 @@ test('with Realtime a sample is shown when it is written', async ({ page, db }) 
 })
 
 test('without Realtime the page asks for news, and not for what it has', async ({ page, db }) => {
-  const id = await startJob(page, {
-    account: account('polled'),
-    ip: '10.20.0.1',
-    cadence: 1,
-    minutes: 60,
-    mode: 'Real polling',
-  })
+  const id = await startJob(page, { ...real, account: account('polled') })
   await expect(page.getByText('Live: looks for news every few seconds.')).toBeVisible()
   await expect(page.getByRole('listitem').filter({ hasText: 'answered in' })).toHaveCount(12, { timeout: 30_000 })
   const request = await page.waitForRequest(
@@ -76,13 +64,7 @@ test('without Realtime the page asks for news, and not for what it has', async (
 
 test('a project whose Realtime follows other tables is asked for news', async ({ page, db }) => {
   const announce = await withRealtime(page, 'error')
-  const id = await startJob(page, {
-    account: account('unfollowed'),
-    ip: '10.20.0.1',
-    cadence: 1,
-    minutes: 60,
-    mode: 'Real polling',
-  })
+  const id = await startJob(page, { ...real, account: account('unfollowed') })
   await expect.poll(() => announce.joined).toBe(1)
   await expect(page.getByRole('listitem').filter({ hasText: 'answered in' })).toHaveCount(12, { timeout: 30_000 })
   await expect(page.getByText('Live: looks for news every few seconds.')).toBeVisible()
@@ -91,13 +73,7 @@ test('a project whose Realtime follows other tables is asked for news', async ({
 
 test('with Realtime a job whose schedule changes goes on', async ({ page, db }) => {
   const announce = await withRealtime(page, 'ok')
-  const id = await startJob(page, {
-    account: account('changed'),
-    ip: '10.20.0.1',
-    cadence: 1,
-    minutes: 60,
-    mode: 'Real polling',
-  })
+  const id = await startJob(page, { ...real, account: account('changed') })
   await expect(page.getByText('Live by Realtime.')).toBeVisible()
   // Only this job: its page simulates those of the other tests, too.
   await page.route(`**/rest/v1/jobs?*id=eq.${id}*`, async (route) => {

@@ -1,5 +1,5 @@
 import type { Page } from '@playwright/test'
-import { account, expect, rowOf, startJob, test } from './fixtures'
+import { account, expect, real, rowOf, startJob, test } from './fixtures'
 
 const rest = '**/rest/v1/**'
 const away = (page: Page) => page.route(rest, (route) => route.abort('connectionrefused'))
@@ -20,13 +20,7 @@ for (const [what, break_, says] of [
     page,
     db,
   }) => {
-    const id = await startJob(page, {
-      account: account('outage'),
-      ip: '10.20.0.1',
-      cadence: 1,
-      minutes: 60,
-      mode: 'Real polling',
-    })
+    const id = await startJob(page, { ...real, account: account('outage') })
     await expect(page.getByRole('list').filter({ hasText: 'answered in' })).toBeVisible()
     await break_(page)
     await expect(page.getByRole('alert')).toContainText('This is what was known at')
@@ -119,13 +113,7 @@ test('what was mistyped is said beside the field, which gets the focus', async (
 })
 
 test('a running job that gets no samples says where to look', async ({ page, db }) => {
-  const id = await startJob(page, {
-    account: account('unseen'),
-    ip: '10.20.0.1',
-    cadence: 1,
-    minutes: 60,
-    mode: 'Real polling',
-  })
+  const id = await startJob(page, { ...real, account: account('unseen') })
   const job = await rowOf(db, id)
   const hours = (n: number) => new Date(Date.now() - n * 3_600_000).toISOString()
   await page.route('**/rest/v1/samples*', (route) =>
