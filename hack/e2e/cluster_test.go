@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -65,6 +66,14 @@ func (s *suite) dial(ctx context.Context, pod string, port int) (net.Conn, error
 		return nil, err
 	}
 	return &forwarded{Conn: conn, stop: sync.OnceFunc(func() { close(stop) })}, nil
+}
+
+// clientOf asks a port of the pod, whatever host a request names. It does not look at a certificate, which the operator has signed itself.
+func (s *suite) clientOf(pod string, port int) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dial(ctx, pod, port) },
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
+	}}
 }
 
 // forwarded is a connection that ends its forwarder.

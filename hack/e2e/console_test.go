@@ -5,9 +5,7 @@ package e2e
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -48,13 +46,7 @@ func (s *suite) console(t *testing.T) {
 			Suffix("healthz").DoRaw(ctx)
 		return string(health), err
 	}).WithTimeout(patience).WithPolling(interval).Should(Equal("ok\n"))
-	port := int(pod.Spec.Containers[0].Ports[0].ContainerPort)
-	page := &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return s.dial(ctx, pod.Name, port)
-		},
-		DisableKeepAlives: true,
-	}}
+	page := s.clientOf(pod.Name, int(pod.Spec.Containers[0].Ports[0].ContainerPort))
 	index, header := get(t, page, "/jobs")
 	g.Expect(header.Get("Content-Security-Policy")).To(ContainSubstring("connect-src 'self' " + project + " " + strings.Replace(project, "http", "ws", 1)))
 	scripts := regexp.MustCompile(`<script[^>]* src="(/assets/[^"]+)"`).FindStringSubmatch(index)
@@ -83,7 +75,7 @@ func (s *suite) waitsFor(ctx context.Context, selector string) (string, error) {
 // get reads a path that has to be there.
 func get(t *testing.T, c *http.Client, path string) (string, http.Header) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, (&url.URL{Scheme: "http", Host: "localhost", Path: path}).String(), nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
