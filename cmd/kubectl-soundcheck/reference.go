@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"github.com/soundcheck-io/latency-operator/internal/supabase"
 )
 
 // tolerated is how far two clocks may be apart before ours is not believed: the header Date has whole seconds, and an answer takes a while.
@@ -33,8 +35,7 @@ func (*reference) Requested(string, int, time.Duration) {}
 
 // answered compares the clocks by an answer to a request that was sent at an instant of ours.
 func (r *reference) answered(sent time.Time, header http.Header) {
-	if date, err := http.ParseTime(header.Get("Date")); err == nil {
-		// Half a second is the best guess at what was cut off.
-		r.ClockSkew(sent.Add(r.clock.Since(sent) / 2).Sub(date.Add(500 * time.Millisecond)))
+	if ahead, ok := supabase.ClockSkew(header, sent, r.clock.Since(sent)); ok {
+		r.ClockSkew(ahead)
 	}
 }

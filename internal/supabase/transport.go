@@ -68,9 +68,8 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, networkError(c.op, err)
 	}
 	g.observer.Requested(c.op, res.StatusCode, took)
-	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
-		// The header has whole seconds, cut off: half a second is the best guess at the rest.
-		g.observer.ClockSkew(began.Add(took / 2).Sub(date.Add(500 * time.Millisecond)))
+	if ahead, ok := ClockSkew(res.Header, began, took); ok {
+		g.observer.ClockSkew(ahead)
 	}
 	if fail := g.judge(c.op, req, res, body); fail != nil {
 		if fail.class() == KeyRefused {
@@ -89,6 +88,17 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	*c.total = n
 	return res, nil
+}
+
+// ClockSkew is how far our clock is ahead of that of a server, by the header Date of its answer to a request that was sent at an instant
+// of ours and took some time; to about a second. It is false where the answer does not tell.
+func ClockSkew(answer http.Header, sent time.Time, took time.Duration) (ahead time.Duration, ok bool) {
+	date, err := http.ParseTime(answer.Get("Date"))
+	if err != nil {
+		return 0, false
+	}
+	// The header has whole seconds, cut off: half a second is the best guess at the rest.
+	return sent.Add(took / 2).Sub(date.Add(500 * time.Millisecond)), true
 }
 
 // check refuses what would leak the key to another host or change every row of a table.
